@@ -229,8 +229,10 @@ static enum celery_status publish_bound(struct spool_broker *sb,
         struct celery_str key = {"", 0};
         struct celery_str queue = {"", 0};
         char name[SPOOL_NAME_MAX];
-        (void)celery_json_string(celery_json_at(row, 0), &arena, &key);
-        (void)celery_json_string(celery_json_at(row, 2), &arena, &queue);
+        if (celery_json_string(celery_json_at(row, 0), &arena, &key) != CELERY_OK
+            || celery_json_string(celery_json_at(row, 2), &arena, &queue)
+                   != CELERY_OK)
+            continue;
         char *key_text = xstrndup(key.data, key.len);
         char *queue_text = xstrndup(queue.data, queue.len);
         if (name_is_safe(queue_text) && routed(message, key_text)) {

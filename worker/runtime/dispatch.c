@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a claimed message to a task: decode, look up, expiry, revocation, ETA,
+ * then to the pool, alone or in a batch. What cannot be a task goes to the dead
+ * letters with the reason; nothing is dropped.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "log/log.h"
+#include "runtime/worker_state.h"
+
+enum { BATCH_MAX = 256, BATCH_BYTES = 1 << 20, READY_MAX = BROKER_CLAIM_MAX };
+
+/* What was dispatched and waits for dispatch_flush(). thread: consumer. */
+static struct celery_request *ready[READY_MAX];
+static size_t ready_count;
+
+void table_add(struct worker *worker, struct celery_request *request)
+{
+    if (worker->count == worker->cap) {
+        worker->cap = worker->cap == 0 ? 256 : worker->cap * 2;
+        worker->table =
+            xrealloc(worker->table, worker->cap * sizeof worker->table[0]);
+    }
+    request->slot = worker->count;
+    worker->table[worker->count++] = request;
+    worker->unacked++;
+}
+
+void table_remove(struct worker *worker, struct celery_request *request)
+{
+    size_t slot = request->slot;
+    worker->table[slot] = worker->table[--worker->count];
+    worker->table[slot]->slot = slot;
+    if (!request->acked)
+        worker->unacked--;
+    request_free(request);
+}
+
+static double positive(double a, double b, double c)
+{
+    if (a > 0)
+        return a;
+    return b > 0 ? b : c;
+}
+
+static void set_limits(struct worker *worker, struct celery_request *request)
+{
+    request->soft_limit_s = positive(request->message.soft_time_limit_s,
+                                     request->task->soft_time_limit_s,
+                                     worker->settings.soft_time_limit_s);
+    request->hard_limit_s =
+        positive(request->message.time_limit_s, request->task->time_limit_s,
+                 worker->settings.time_limit_s);
+}
+
+static bool acks_late(const struct worker *worker,
+                      const struct celery_request *request)
+{
+    return worker->settings.acks_late || request->task->acks_late;
+}
+
+static void make_ready(struct worker *worker, struct celery_request *request)
+{
+    request->state = REQUEST_RESERVED;
+    set_limits(worker, request);
+    request->notify_start =
+        worker->events.task_events || worker->settings.track_started
+        || request->task->track_started || !acks_late(worker, request);
+    if (ready_count == READY_MAX)
+        dispatch_flush(worker);
+    ready[ready_count++] = request;
+}
+
+static bool joins(const struct celery_request *head,
+                  const struct celery_request *request)
+{
+    return head->task == request->task && head->queue == request->queue;
+}
+
+static void count_running(struct worker *worker,
+                          const struct celery_request *request)
+{
+    worker->running++;
+    worker->limited += request->hard_limit_s > 0 || request->soft_limit_s > 0;
+}
+
+/* Links what may run together, in the order of the claims. */
+void dispatch_flush(struct worker *worker)
+{
+    struct celery_request *heads[READY_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < ready_count; i++) {
+        if (ready[i] == NULL)
+            continue;
+        struct celery_request *head = ready[i];
+        heads[count++] = head;
+        count_running(worker, head);
+        if (head->task->run_batch == NULL)
+            continue;
+        struct celery_request *last = head;
+        size_t members = 1;
+        size_t bytes = head->raw.len;
+        for (size_t j = i + 1; j < ready_count && members < BATCH_MAX; j++) {
+            if (ready[j] == NULL || !joins(head, ready[j])
+                || bytes + ready[j]->raw.len > BATCH_BYTES)
+                continue;
+            last->batch_next = ready[j];
+            last = ready[j];
+            ready[j] = NULL;
+            count_running(worker, last);
+            members++;
+            bytes += last->raw.len;
+        }
+    }
+    ready_count = 0;
+    if (count > 0)
+        pool_submit(worker->pool, heads, count);
+}
+
+static void park(struct worker *worker, struct celery_request *request)
+{
+    const struct broker_lease lease = {
+        request->tag, (double)request->message.eta_us / USEC_PER_SEC};
+    struct celery_error err = {0};
+    request->state = REQUEST_PARKED;
+    worker->parked++;
+    worker->unacked--;
+    schedule_add(&worker->schedule, request->message.eta_us, request);
+    if (broker_renew(worker->broker, &lease, 1, &err) != CELERY_OK)
+        LOG_EVENT(LOG_LEVEL_WARNING, "lease_not_renewed",
+                  LOG_STR("error", err.msg));
+}
+
+static bool is_empty(struct celery_json value)
+{
+    return celery_json_null(value) || celery_json_count(value) == 0;
+}
+
+/* Workflows are continued by whoever runs the task; to run it and forget what
+ * follows would lose the rest. */
+static const char *unsupported_part(const struct celery_message *message)
+{
+    if (!is_empty(message->chord))
+        return "a chord";
+    if (!is_empty(message->chain))
+        return "a chain";
+    if (!is_empty(message->callbacks))
+        return "callbacks (link)";
+    if (!is_empty(message->errbacks))
+        return "errbacks (link_error)";
+    return NULL;
+}
+
+static void send_received(struct worker *worker,
+                          const struct celery_request *request)
+{
+    struct celery_buf *buf = events_batch_begin(&worker->events);
+    if (buf != NULL) {
+        struct celery_event_base base = events_base(&worker->events);
+        celery_event_received(buf, &base, &request->message);
+        events_batch_end(&worker->events);
+    }
+    telemetry_count(worker, worker->metrics.received, request);
+    LOG_EVENT(request->task->run_batch != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+              "task_received", LOG_SLICE("name", request->message.task),
+              LOG_STR("id", request->id));
+}
+
+static bool is_expired(const struct celery_message *message)
+{
+    return message->expires_us != CELERY_TIME_NONE
+           && clock_wall_us() > message->expires_us;
+}
+
+/* Known to be a task of ours. */
+static void accept(struct worker *worker, struct celery_request *request)
+{
+    if (is_expired(&request->message)
+        || revoked_has(&worker->revoked, request->id)) {
+        request->expired = is_expired(&request->message);
+        settle_revoked(worker, request);
+        return;
+    }
+    send_received(worker, request);
+    if (request->message.eta_us != CELERY_TIME_NONE
+        && request->message.eta_us > clock_wall_us())
+        park(worker, request);
+    else
+        make_ready(worker, request);
+}
+
+void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
+{
+    struct celery_request *request = request_new(delivery);
+    struct celery_error err = {0};
+    request->hostname = worker->settings.nodename;
+    request->seq = worker->next_seq++;
+    table_add(worker, request);
+    enum celery_status st = request_decode(request, worker->settings.accept,
+                                           &worker->settings.limits, &err);
+    if (st != CELERY_OK) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "message_refused",
+                  LOG_STR("queue",
+                          broker_queue_name(worker->broker, request->queue)),
+                  LOG_STR("id", request->id), LOG_STR("error", err.msg),
+                  LOG_STR("msg", "sent to the dead letters"));
+        settle_push(worker, request, BROKER_DEAD_LETTER,
+                    st == CELERY_UNSUPPORTED ? "content_refused" : "undecodable",
+                    err.msg);
+        return;
+    }
+    request->task =
+        registry_find(&worker->app->registry, request->message.task);
+    const char *part = unsupported_part(&request->message);
+    if (request->task == NULL) {
+        settle_unknown(worker, request);
+    } else if (part != NULL) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "workflow_refused",
+                  LOG_STR("id", request->id), LOG_STR("part", part),
+                  LOG_STR("msg", "sent to the dead letters"));
+        settle_push(worker, request, BROKER_DEAD_LETTER, "workflow", part);
+    } else {
+        accept(worker, request);
+    }
+}
+
+/* Is the claim still ours? Settles the question with the broker. */
+static bool fence(struct worker *worker, struct celery_request *request,
+                  bool *ret_ours)
+{
+    struct celery_error err = {0};
+    if (!broker_connected(worker->broker)
+        || broker_fence(worker->broker, request->tag, NULL, ret_ours, &err)
+               != CELERY_OK)
+        return false;
+    if (*ret_ours) {
+        request->fresh_us = clock_monotonic_us();
+        return true;
+    }
+    metric_add(worker->metrics.lease_lost, 1, NULL);
+    LOG_EVENT(LOG_LEVEL_WARNING, "lease_lost", LOG_STR("id", request->id),
+              LOG_STR("msg", "a peer took the claim over before it was started"));
+    return true;
+}
+
+void dispatch_stale(struct worker *worker, struct celery_request *request)
+{
+    bool ours = false;
+    if (!fence(worker, request, &ours)) {
+        /* The broker is away: asked again when it is back. */
+        request->state = REQUEST_PARKED;
+        worker->parked++;
+        worker->unacked--;
+        schedule_add(&worker->schedule, clock_wall_us() + USEC_PER_SEC, request);
+        return;
+    }
+    if (ours)
+        make_ready(worker, request);
+    else
+        table_remove(worker, request);
+}
+
+static void unpark(struct worker *worker, struct celery_request *request)
+{
+    worker->parked--;
+    worker->unacked++;
+    if (is_expired(&request->message)
+        || revoked_has(&worker->revoked, request->id)) {
+        request->expired = is_expired(&request->message);
+        settle_revoked(worker, request);
+        return;
+    }
+    dispatch_stale(worker, request);
+}
+
+void dispatch_due(struct worker *worker)
+{
+    int64_t now = clock_wall_us();
+    while (schedule_next_us(&worker->schedule) <= now
+           && broker_connected(worker->broker))
+        unpark(worker, schedule_take(&worker->schedule));
+}
