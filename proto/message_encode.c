@@ -98,7 +98,7 @@ static void put_seconds(struct celery_json_writer *w, double seconds)
 {
     if (!(seconds > 0) || !isfinite(seconds))
         celery_json_put_null(w);
-    else if (seconds < 1e15 && !(fmod(seconds, 1) > 0))
+    else if (seconds < 1e15 && !(seconds > (double)(int64_t)seconds))
         celery_json_put_int(w, (int64_t)seconds);
     else
         celery_json_put_double(w, seconds);
