@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "celery/python_repr.h"
+
+#include "base/cleanup.h"
+#include "support/oom.h"
+#include "support/text.h"
+#include "support/unit.h"
+
+/* What celery.utils.saferepr of 5.7.0 returns. */
+static const struct {
+    const char *json;
+    bool as_tuple;
+    size_t maxlen;
+    unsigned levels;
+    const char *repr;
+} cases[] = {
+    {"[]", true, 1024, 3, "()"},
+    {"[1]", true, 1024, 3, "(1,)"},
+    {"[1, \"a\"]", true, 1024, 3, "(1, 'a')"},
+    {"[1, \"a\"]", false, 1024, 3, "[1, 'a']"},
+    {"{}", false, 1024, 3, "{}"},
+    {"{\"k\": [true, false, null]}", false, 1024, 3,
+     "{'k': [True, False, None]}"},
+    {"[-0, -0.0, 1.50, 1e16, 12345678901234567890, NaN, -Infinity]", false,
+     1024, 3, "[0, -0.0, 1.5, 1e+16, 12345678901234567890, nan, -inf]"},
+    {"\"it's \\\"x\\\"\\n\"", false, 1024, 3, "'it\\'s \"x\"\n'"},
+    {"[[[[1]]]]", true, 1024, 3, "([[[...]]],)"},
+    {"[[[{}]]]", false, 1024, 3, "[[[{...}]]]"},
+    {"[[[[1]]]]", false, 1024, 0, "[[[[1]]]]"},
+    {"\"abcdef\"", false, 5, 3, "'abcde...'"},
+    {"\"ab cdef\"", false, 5, 3, "'ab...'"},
+    {"[1, 2, 3]", false, 2, 3, "[1..., ...]"},
+    {"[\"abc\", \"def\"]", false, 3, 3, "['ab...', ...]"},
+    {"[[\"abc\", 1], 2]", true, 4, 3, "(['ab...', ...])"},
+    {"[\"\\u20b9\\ud83d\\ude00\"]", false, 1024, 3,
+     "['\xe2\x82\xb9\xf0\x9f\x98\x80']"},
+    {"123456", false, 3, 3, "123..."},
+    {"{\"__type__\": \"decimal\", \"__value__\": \"1.10\"}", false, 1024, 3,
+     "Decimal('1.10')"},
+    {"{\"__type__\": \"uuid\", \"__value__\": {\"hex\": "
+     "\"00000000000000000000000000000007\"}}",
+     false, 1024, 3, "UUID('00000000-0000-0000-0000-000000000007')"},
+    {"{\"__type__\": \"datetime\", \"__value__\": "
+     "\"2026-11-23T21:36:48.274203+00:00\"}",
+     false, 1024, 3,
+     "datetime.datetime(2026, 11, 23, 21, 36, 48, 274203, "
+     "tzinfo=datetime.timezone.utc)"},
+    {"{\"__type__\": \"datetime\", \"__value__\": "
+     "\"2026-11-23T21:00:00-03:30\"}",
+     false, 1024, 3,
+     "datetime.datetime(2026, 11, 23, 21, 0, tzinfo=datetime.timezone("
+     "datetime.timedelta(days=-1, seconds=73800)))"},
+    {"{\"__type__\": \"date\", \"__value__\": \"2026-01-02\"}", false, 1024, 3,
+     "datetime.date(2026, 1, 2)"},
+    {"{\"__type__\": \"time\", \"__value__\": \"21:36:48\"}", false, 1024, 3,
+     "datetime.time(21, 36, 48)"},
+    {"{\"__type__\": \"bytes\", \"__value__\": \"a'b\"}", false, 1024, 3,
+     "b'a'b'"},
+    {"{\"__type__\": \"base64\", \"__value__\": \"/wA=\"}", false, 1024, 3,
+     "b'ff00'"},
+    {"{\"__type__\": \"other\", \"__value__\": 1}", false, 1024, 3,
+     "{'__type__': 'other', '__value__': 1}"},
+    {"{\"__type__\": \"date\", \"__value__\": \"2026-01-02\", \"x\": 1}", false,
+     1024, 3, "{'__type__': 'date', '__value__': '2026-01-02', 'x': 1}"},
+};
+
+START_TEST(shows_what_saferepr_shows)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+
+        celery_python_repr(&buf, json(cases[i].json), cases[i].as_tuple,
+                           cases[i].maxlen, cases[i].levels);
+        ASSERT_BUF(&buf, cases[i].repr);
+    }
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    size_t len;
+    const char *repr;
+} strings[] = {
+    {"", 0, "''"},
+    {"a", 1, "'a'"},
+    {"it's", 4, "\"it's\""},
+    {"'\"", 2, "'\\'\"'"},
+    {"\\\n\r\t", 4, "'\\\\\\n\\r\\t'"},
+    {"\0\x1f\x7f", 3, "'\\x00\\x1f\\x7f'"},
+    {"\xc2\x80\xc2\x9f\xc2\xa0\xc2\xad", 8, "'\\x80\\x9f\\xa0\\xad'"},
+    {"\xc3\xa9\xe2\x82\xb9", 5, "'\xc3\xa9\xe2\x82\xb9'"},
+    {"\xe2\x80\xa8\xe2\x80\xa9", 6, "'\\u2028\\u2029'"},
+    {"\xee\x80\x80", 3, "'\\ue000'"},         /* private use */
+    {"\xed\xa0\x80", 3, "'\\ud800'"},         /* a surrogate */
+    {"\xf3\xa0\x80\x81", 4, "'\\U000e0001'"}, /* format */
+    {"\xf0\x9f\x98\x80", 4, "'\xf0\x9f\x98\x80'"},
+    {"\xff", 1, "'\\udcff'"}, /* surrogateescape */
+};
+
+START_TEST(quotes_strings_as_repr)
+{
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
+        CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+
+        celery_python_repr_str(&buf, (struct celery_str){strings[i].text,
+                                                         strings[i].len});
+        ASSERT_BUF(&buf, strings[i].repr);
+    }
+}
+END_TEST
+
+START_TEST(survives_out_of_memory)
+{
+    enum celery_status status = CELERY_OK;
+    struct celery_json value =
+        json("[\"\\u0041\", {\"__type__\": \"base64\", \"__value__\": "
+             "\"/wA=\"}, {\"__type__\": \"decimal\", \"__value__\": \"1\"}]");
+
+    OOM_LOOP(status, {
+        struct celery_buf buf = CELERY_BUF_INIT;
+        celery_python_repr(&buf, value, true, 1024, 3);
+        status = celery_buf_status(&buf);
+        celery_buf_done(&buf);
+    });
+}
+END_TEST
+
+UNIT_MAIN("python_repr", shows_what_saferepr_shows, quotes_strings_as_repr,
+          survives_out_of_memory)
