@@ -69,6 +69,11 @@ CELERY_API bool celery_json_next(struct celery_json_iter *iter,
 CELERY_API struct celery_json celery_json_get(struct celery_json object,
                                               const char *key);
 
+/* celery_json_get for n keys in one walk. */
+CELERY_API void celery_json_pick(struct celery_json object,
+                                 const char *const *keys, size_t n,
+                                 struct celery_json *ret_values);
+
 /* The index-th element; type CELERY_JSON_NONE when there is none. */
 CELERY_API struct celery_json celery_json_at(struct celery_json array,
                                              size_t index);

@@ -18,7 +18,7 @@ enum {
     CELERY_REPR_LEVELS = 3, /* task_repr_maxlevels */
 };
 
-/* Appends saferepr(value, maxlen, maxlevels). as_tuple shows a top-level array
+/* Appends saferepr(value, maxlen, maxlevels); 0 is no limit. as_tuple shows a top-level array
  * as a tuple, (1, 'a') and (1,), as argsrepr does. kombu's typed values show
  * as the Python objects they stand for. */
 CELERY_API void celery_python_repr(struct celery_buf *buf,

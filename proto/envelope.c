@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The envelope, read leniently (kombu's Message takes what is absent as
+ * nothing) and written in kombu's order. Source:
+ * kombu/transport/virtual/base.py (Message, Channel.prepare_message,
+ * _inplace_augment_message), kombu/message.py.
+ */
+#include "celery/envelope.h"
+
+#include <string.h>
+
+#include "celery/base64.h"
+#include "celery/json_write.h"
+
+/* Absent, null or of another type: empty. */
+static enum celery_status read_text(struct celery_json value,
+                                    struct celery_arena *arena,
+                                    struct celery_str *ret)
+{
+    *ret = CELERY_STR("");
+    if (value.type != CELERY_JSON_STRING)
+        return CELERY_OK;
+    return celery_json_string(value, arena, ret);
+}
+
+enum { TOP_BODY, TOP_ENCODING, TOP_TYPE, TOP_HEADERS, TOP_PROPERTIES, TOP_N };
+static const char *const top_names[TOP_N] = {
+    "body", "content-encoding", "content-type", "headers", "properties",
+};
+
+enum {
+    PROP_CORRELATION_ID,
+    PROP_REPLY_TO,
+    PROP_DELIVERY_INFO,
+    PROP_PRIORITY,
+    PROP_BODY_ENCODING,
+    PROP_DELIVERY_TAG,
+    PROP_N
+};
+static const char *const prop_names[PROP_N] = {
+    "correlation_id", "reply_to",      "delivery_info",
+    "priority",       "body_encoding", "delivery_tag",
+};
+
+enum { INFO_EXCHANGE, INFO_ROUTING_KEY, INFO_REDELIVERED, INFO_N };
+static const char *const info_names[INFO_N] = {
+    "exchange",
+    "routing_key",
+    "redelivered",
+};
+
+enum { HEAD_COMPRESSION, HEAD_REDELIVERED, HEAD_N };
+static const char *const head_names[HEAD_N] = {"compression", "redelivered"};
+
+struct source {
+    struct celery_json top[TOP_N];
+    struct celery_json prop[PROP_N];
+    struct celery_json info[INFO_N];
+    struct celery_json head[HEAD_N];
+};
+
+static enum celery_status read_body(const struct source *s,
+                                    struct celery_arena *arena,
+                                    struct celery_str *ret,
+                                    struct celery_error *err)
+{
+    struct celery_json body = s->top[TOP_BODY];
+    struct celery_json encoding = s->prop[PROP_BODY_ENCODING];
+    struct celery_str text = CELERY_STR("");
+
+    if (!celery_json_null(body) && body.type != CELERY_JSON_STRING)
+        return celery_fail(err, CELERY_MALFORMED, "body is no string");
+    enum celery_status status = read_text(body, arena, &text);
+    if (status != CELERY_OK)
+        return celery_fail(err, status, "no memory for the body");
+
+    /* "utf-8" is a name from kombu 5.4 on; without a name the text is the
+     * body as well. */
+    if (celery_json_null(encoding) || celery_json_is(encoding, "utf-8")
+        || celery_json_is(encoding, "")) {
+        *ret = text;
+        return CELERY_OK;
+    }
+    if (!celery_json_is(encoding, "base64"))
+        return celery_fail(err, CELERY_MALFORMED, "unknown body_encoding");
+    status = celery_base64_decode(text, arena, ret);
+    if (status != CELERY_OK)
+        return celery_fail(err, status, "body: %s",
+                           status == CELERY_NOMEM ? "out of memory"
+                                                  : "no base64");
+    return CELERY_OK;
+}
+
+static enum celery_status read_source(struct celery_json root,
+                                      const struct celery_limits *limits,
+                                      struct source *s,
+                                      struct celery_error *err)
+{
+    if (root.type != CELERY_JSON_OBJECT)
+        return celery_fail(err, CELERY_MALFORMED, "envelope is no object");
+    celery_json_pick(root, top_names, TOP_N, s->top);
+    struct celery_json headers = s->top[TOP_HEADERS];
+    if (!celery_json_null(headers) && headers.type != CELERY_JSON_OBJECT)
+        return celery_fail(err, CELERY_MALFORMED, "headers are no object");
+    struct celery_json properties = s->top[TOP_PROPERTIES];
+    if (!celery_json_null(properties) && properties.type != CELERY_JSON_OBJECT)
+        return celery_fail(err, CELERY_MALFORMED, "properties are no object");
+    size_t count = celery_json_count(headers);
+    if (count > limits->headers)
+        return celery_fail(err, CELERY_TOO_LARGE,
+                           "%zu headers; the limit is %u", count,
+                           limits->headers);
+
+    celery_json_pick(properties, prop_names, PROP_N, s->prop);
+    celery_json_pick(s->prop[PROP_DELIVERY_INFO], info_names, INFO_N, s->info);
+    celery_json_pick(headers, head_names, HEAD_N, s->head);
+    return CELERY_OK;
+}
+
+static enum celery_status read_texts(const struct source *s,
+                                     struct celery_arena *arena,
+                                     struct celery_envelope *e)
+{
+    const struct {
+        struct celery_json value;
+        struct celery_str *ret;
+    } texts[] = {
+        {s->top[TOP_TYPE], &e->content.type},
+        {s->top[TOP_ENCODING], &e->content.encoding},
+        {s->head[HEAD_COMPRESSION], &e->content.compression},
+        {s->prop[PROP_CORRELATION_ID], &e->correlation_id},
+        {s->prop[PROP_REPLY_TO], &e->reply_to},
+        {s->prop[PROP_DELIVERY_TAG], &e->delivery_tag},
+        {s->info[INFO_EXCHANGE], &e->exchange},
+        {s->info[INFO_ROUTING_KEY], &e->routing_key},
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        enum celery_status status =
+            read_text(texts[i].value, arena, texts[i].ret);
+        if (status != CELERY_OK)
+            return status;
+    }
+    return CELERY_OK;
+}
+
+enum celery_status celery_envelope_decode(struct celery_str raw,
+                                          const struct celery_limits *limits,
+                                          struct celery_arena *arena,
+                                          struct celery_envelope *ret,
+                                          struct celery_error *err)
+{
+    const struct celery_limits defaults = CELERY_LIMITS_DEFAULT;
+    struct celery_json root;
+    struct source s;
+    struct celery_envelope e = {.priority = 0};
+
+    if (limits == NULL)
+        limits = &defaults;
+    if (raw.len > limits->message_bytes)
+        return celery_fail(err, CELERY_TOO_LARGE,
+                           "message of %zu bytes; the limit is %zu", raw.len,
+                           limits->message_bytes);
+    enum celery_status status = celery_json_parse(raw, limits, &root, err);
+    if (status == CELERY_OK)
+        status = read_source(root, limits, &s, err);
+    if (status == CELERY_OK)
+        status = read_body(&s, arena, &e.content.body, err);
+    if (status != CELERY_OK)
+        return status;
+    status = read_texts(&s, arena, &e);
+    if (status != CELERY_OK)
+        return celery_fail(err, status, "no memory for the envelope");
+
+    e.headers = s.top[TOP_HEADERS];
+    if (e.headers.type != CELERY_JSON_OBJECT)
+        e.headers.type = CELERY_JSON_NONE;
+    e.properties = s.top[TOP_PROPERTIES];
+    if (e.properties.type != CELERY_JSON_OBJECT)
+        e.properties.type = CELERY_JSON_NONE;
+    if (!celery_json_int64(s.prop[PROP_PRIORITY], &e.priority))
+        e.priority = 0;
+    /* kombu's Redis transport marks both places when it restores. */
+    e.redelivered = s.head[HEAD_REDELIVERED].type == CELERY_JSON_TRUE
+                 || s.info[INFO_REDELIVERED].type == CELERY_JSON_TRUE;
+    *ret = e;
+    return CELERY_OK;
+}
+
+static void put_optional(struct celery_json_writer *w, const char *key,
+                         const char *text)
+{
+    if (text == NULL)
+        return;
+    celery_json_key(w, key);
+    celery_json_put_text(w, text);
+}
+
+static void put_properties(struct celery_json_writer *w,
+                           const struct celery_envelope_out *out)
+{
+    celery_json_key(w, "properties");
+    celery_json_begin_object(w);
+    put_optional(w, "correlation_id", out->correlation_id);
+    put_optional(w, "reply_to", out->reply_to);
+    celery_json_key(w, "delivery_mode");
+    celery_json_put_int(w, out->delivery_mode);
+    put_optional(w, "expiration", out->expiration);
+    celery_json_key(w, "delivery_info");
+    celery_json_begin_object(w);
+    celery_json_key(w, "exchange");
+    celery_json_put_text(w, out->exchange == NULL ? "" : out->exchange);
+    celery_json_key(w, "routing_key");
+    celery_json_put_text(w, out->routing_key == NULL ? "" : out->routing_key);
+    celery_json_end_object(w);
+    celery_json_key(w, "priority");
+    celery_json_put_int(w, out->priority);
+    celery_json_key(w, "body_encoding");
+    celery_json_put_text(w, "base64");
+    celery_json_key(w, "delivery_tag");
+    celery_json_put_text(w, out->delivery_tag == NULL ? "" : out->delivery_tag);
+    celery_json_end_object(w);
+}
+
+void celery_envelope_encode(struct celery_buf *buf,
+                            const struct celery_envelope_out *out)
+{
+    struct celery_json_writer w = CELERY_JSON_WRITER(buf);
+
+    celery_json_begin_object(&w);
+    celery_json_key(&w, "body");
+    celery_json_put_raw(&w, CELERY_STR("\""));
+    celery_base64_encode(buf, out->body);
+    celery_buf_append(buf, CELERY_STR("\""));
+    celery_json_key(&w, "content-encoding");
+    celery_json_put_text(&w, out->content_encoding);
+    celery_json_key(&w, "content-type");
+    celery_json_put_text(&w, out->content_type);
+    celery_json_key(&w, "headers");
+    celery_json_put_raw(&w, out->headers.len == 0 ? CELERY_STR("{}")
+                                                  : out->headers);
+    put_properties(&w, out);
+    celery_json_end_object(&w);
+}
