@@ -11,6 +11,7 @@
 
 #include "celery/base64.h"
 #include "celery/json_write.h"
+#include "envelope_put.h"
 
 /* Absent, null or of another type: empty. */
 static enum celery_status read_text(struct celery_json value,
@@ -197,7 +198,9 @@ static void put_optional(struct celery_json_writer *w, const char *key,
 }
 
 static void put_properties(struct celery_json_writer *w,
-                           const struct celery_envelope_out *out)
+                           const struct celery_envelope_out *out,
+                           struct celery_str exchange,
+                           struct celery_str routing_key)
 {
     celery_json_key(w, "properties");
     celery_json_begin_object(w);
@@ -209,9 +212,9 @@ static void put_properties(struct celery_json_writer *w,
     celery_json_key(w, "delivery_info");
     celery_json_begin_object(w);
     celery_json_key(w, "exchange");
-    celery_json_put_text(w, out->exchange == NULL ? "" : out->exchange);
+    celery_json_put_str(w, exchange);
     celery_json_key(w, "routing_key");
-    celery_json_put_text(w, out->routing_key == NULL ? "" : out->routing_key);
+    celery_json_put_str(w, routing_key);
     celery_json_end_object(w);
     celery_json_key(w, "priority");
     celery_json_put_int(w, out->priority);
@@ -222,8 +225,9 @@ static void put_properties(struct celery_json_writer *w,
     celery_json_end_object(w);
 }
 
-void celery_envelope_encode(struct celery_buf *buf,
-                            const struct celery_envelope_out *out)
+void cel_envelope_put(struct celery_buf *buf,
+                      const struct celery_envelope_out *out,
+                      struct celery_str exchange, struct celery_str routing_key)
 {
     struct celery_json_writer w = CELERY_JSON_WRITER(buf);
 
@@ -239,6 +243,18 @@ void celery_envelope_encode(struct celery_buf *buf,
     celery_json_key(&w, "headers");
     celery_json_put_raw(&w, out->headers.len == 0 ? CELERY_STR("{}")
                                                   : out->headers);
-    put_properties(&w, out);
+    put_properties(&w, out, exchange, routing_key);
     celery_json_end_object(&w);
+}
+
+static struct celery_str str_of(const char *text)
+{
+    return text == NULL ? CELERY_STR("")
+                        : (struct celery_str){text, strlen(text)};
+}
+
+void celery_envelope_encode(struct celery_buf *buf,
+                            const struct celery_envelope_out *out)
+{
+    cel_envelope_put(buf, out, str_of(out->exchange), str_of(out->routing_key));
 }

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The members that say how to run a task. In protocol 2 they are headers, in
+ * protocol 1 members of the body; read from either, they mean the same.
+ */
+#ifndef CELERY_MESSAGE_FIELDS_H
+#define CELERY_MESSAGE_FIELDS_H
+
+#include "celery/message.h"
+
+/* One line per member: name on the wire. */
+#define CEL_FIELD_MAP(XX)                              \
+    XX(LANG, "lang")                                   \
+    XX(TASK, "task")                                   \
+    XX(ID, "id")                                       \
+    XX(SHADOW, "shadow")                               \
+    XX(ETA, "eta")                                     \
+    XX(EXPIRES, "expires")                             \
+    XX(GROUP, "group")                                 \
+    XX(GROUP_INDEX, "group_index")                     \
+    XX(RETRIES, "retries")                             \
+    XX(TIMELIMIT, "timelimit")                         \
+    XX(ROOT_ID, "root_id")                             \
+    XX(PARENT_ID, "parent_id")                         \
+    XX(ARGSREPR, "argsrepr")                           \
+    XX(KWARGSREPR, "kwargsrepr")                       \
+    XX(ORIGIN, "origin")                               \
+    XX(IGNORE_RESULT, "ignore_result")                 \
+    XX(REPLACED_TASK_NESTING, "replaced_task_nesting") \
+    XX(STAMPED_HEADERS, "stamped_headers")             \
+    XX(STAMPS, "stamps")
+
+enum cel_field {
+#define XX(name, key) CEL_FIELD_##name,
+    CEL_FIELD_MAP(XX)
+#undef XX
+        CEL_FIELDS
+};
+
+extern const char *const cel_field_names[CEL_FIELDS];
+
+struct cel_fields {
+    struct celery_json values[CEL_FIELDS];
+};
+
+/* Task and id into ret; CELERY_MALFORMED when one is missing or no text. */
+enum celery_status cel_fields_identity(const struct cel_fields *fields,
+                                       struct celery_arena *arena,
+                                       struct celery_message *ret,
+                                       struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* All the others. */
+enum celery_status cel_fields_read(const struct cel_fields *fields,
+                                   struct celery_arena *arena,
+                                   struct celery_message *ret,
+                                   struct celery_error *err) CELERY_MUST_CHECK;
+
+/* args and kwargs; absent ones are empty. */
+enum celery_status cel_message_arguments(struct celery_json args,
+                                         struct celery_json kwargs,
+                                         struct celery_message *ret,
+                                         struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* callbacks, errbacks, chain and chord out of object, which may be null. */
+enum celery_status cel_message_embed(struct celery_json object,
+                                     struct celery_message *ret,
+                                     struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* Protocol 2: the body of a message whose headers name a task. An object with
+ * "args" is the older form: then the body fills in what the headers lack. */
+enum celery_status cel_message_v2(struct celery_json body,
+                                  struct cel_fields *fields,
+                                  struct celery_arena *arena,
+                                  struct celery_message *ret,
+                                  struct celery_error *err) CELERY_MUST_CHECK;
+
+/* Protocol 1: all of the message is its body. */
+enum celery_status cel_message_v1(struct celery_json body,
+                                  struct celery_arena *arena,
+                                  struct celery_message *ret,
+                                  struct celery_error *err) CELERY_MUST_CHECK;
+
+#endif /* CELERY_MESSAGE_FIELDS_H */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Protocol 2: headers, and a body of [args, kwargs, embed]. Source:
+ * celery/app/amqp.py as_task_v2, celery/worker/strategy.py hybrid_to_proto2.
+ */
+#include "message_fields.h"
+
+static const struct celery_json empty_array = {CELERY_JSON_ARRAY, {"[]", 2}};
+static const struct celery_json empty_object = {CELERY_JSON_OBJECT, {"{}", 2}};
+
+enum celery_status cel_message_arguments(struct celery_json args,
+                                         struct celery_json kwargs,
+                                         struct celery_message *ret,
+                                         struct celery_error *err)
+{
+    if (args.type == CELERY_JSON_NONE)
+        args = empty_array;
+    if (kwargs.type == CELERY_JSON_NONE)
+        kwargs = empty_object;
+    if (args.type != CELERY_JSON_ARRAY)
+        return celery_fail(err, CELERY_MALFORMED, "args are no array");
+    if (kwargs.type != CELERY_JSON_OBJECT)
+        return celery_fail(err, CELERY_MALFORMED, "kwargs are no object");
+    ret->args = args;
+    ret->kwargs = kwargs;
+    return CELERY_OK;
+}
+
+enum { CALLBACKS, ERRBACKS, CHAIN, CHORD, EMBED_N };
+static const char *const embed_names[EMBED_N] = {
+    "callbacks",
+    "errbacks",
+    "chain",
+    "chord",
+};
+
+enum celery_status cel_message_embed(struct celery_json object,
+                                     struct celery_message *ret,
+                                     struct celery_error *err)
+{
+    struct celery_json values[EMBED_N];
+    struct celery_json *const rets[EMBED_N] = {
+        &ret->callbacks,
+        &ret->errbacks,
+        &ret->chain,
+        &ret->chord,
+    };
+
+    if (celery_json_null(object))
+        return CELERY_OK;
+    if (object.type != CELERY_JSON_OBJECT)
+        return celery_fail(err, CELERY_MALFORMED, "embed is no object");
+    celery_json_pick(object, embed_names, EMBED_N, values);
+    for (size_t i = 0; i < EMBED_N; i++) {
+        enum celery_json_type want =
+            i == CHORD ? CELERY_JSON_OBJECT : CELERY_JSON_ARRAY;
+        if (celery_json_null(values[i]))
+            continue;
+        if (values[i].type != want)
+            return celery_fail(err, CELERY_MALFORMED, "invalid value of \"%s\"",
+                               embed_names[i]);
+        *rets[i] = values[i];
+    }
+    return CELERY_OK;
+}
+
+static enum celery_status read_array(struct celery_json body,
+                                     const struct cel_fields *fields,
+                                     struct celery_arena *arena,
+                                     struct celery_message *ret,
+                                     struct celery_error *err)
+{
+    struct celery_json parts[3];
+    struct celery_json more;
+    size_t n = 0;
+
+    struct celery_json_iter iter = celery_json_iter(body);
+    while (n < 3 && celery_json_next(&iter, NULL, &parts[n]))
+        n++;
+    if (n != 3 || celery_json_next(&iter, NULL, &more))
+        return celery_fail(err, CELERY_MALFORMED,
+                           "body has not exactly three elements");
+
+    enum celery_status status =
+        cel_message_arguments(parts[0], parts[1], ret, err);
+    if (status == CELERY_OK)
+        status = cel_message_embed(parts[2], ret, err);
+    if (status == CELERY_OK)
+        status = cel_fields_read(fields, arena, ret, err);
+    return status;
+}
+
+static enum celery_status read_hybrid(struct celery_json body,
+                                      struct cel_fields *fields,
+                                      struct celery_arena *arena,
+                                      struct celery_message *ret,
+                                      struct celery_error *err)
+{
+    struct cel_fields inner;
+
+    celery_json_pick(body, cel_field_names, CEL_FIELDS, inner.values);
+    for (size_t i = 0; i < CEL_FIELDS; i++) {
+        if (fields->values[i].type == CELERY_JSON_NONE)
+            fields->values[i] = inner.values[i];
+    }
+    enum celery_status status =
+        cel_message_arguments(celery_json_get(body, "args"),
+                              celery_json_get(body, "kwargs"), ret, err);
+    if (status == CELERY_OK)
+        status = cel_message_embed(body, ret, err);
+    ret->chain.type = CELERY_JSON_NONE; /* there was none yet */
+    if (status == CELERY_OK)
+        status = cel_fields_identity(fields, arena, ret, err);
+    if (status == CELERY_OK)
+        status = cel_fields_read(fields, arena, ret, err);
+    return status;
+}
+
+enum celery_status cel_message_v2(struct celery_json body,
+                                  struct cel_fields *fields,
+                                  struct celery_arena *arena,
+                                  struct celery_message *ret,
+                                  struct celery_error *err)
+{
+    ret->protocol = 2;
+    if (body.type == CELERY_JSON_ARRAY)
+        return read_array(body, fields, arena, ret, err);
+    if (celery_json_get(body, "args").type != CELERY_JSON_NONE)
+        return read_hybrid(body, fields, arena, ret, err);
+    return celery_fail(err, CELERY_MALFORMED, "body is no array");
+}
