@@ -218,3 +218,8 @@ char *url_masked(const char *text)
     memcpy(out + head + sizeof mask - 1, at, strlen(at) + 1);
     return out;
 }
+
+void url_freep(char **text)
+{
+    free(*text);
+}

@@ -33,4 +33,7 @@ char *url_query(const struct url *url, const char *name);
  * text: what is no URL comes back as it is. */
 char *url_masked(const char *text);
 
+/* For CLEANUP(): frees the text. */
+void url_freep(char **text);
+
 #endif /* BASE_URL_H */

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/broker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/url.h"
+#include "base/xalloc.h"
+#include "broker/broker_driver.h"
+
+/* Adding a broker is a row here. */
+static const struct broker_driver *const drivers[] = {
+    &redis_broker_driver,
+    &spool_broker_driver,
+};
+
+static bool has_scheme(const struct broker_driver *driver, const char *url)
+{
+    size_t len = strcspn(url, ":");
+    for (size_t i = 0; driver->schemes[i] != NULL; i++) {
+        if (strlen(driver->schemes[i]) == len
+            && strncasecmp(driver->schemes[i], url, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void add_queue(struct broker *broker, const char *name)
+{
+    broker->queues = xrealloc(broker->queues, (broker->queue_count + 1)
+                                                  * sizeof broker->queues[0]);
+    broker->queues[broker->queue_count++] =
+        (struct broker_queue){xstrdup(name), true};
+}
+
+enum celery_status broker_open(const struct broker_options *options,
+                               struct broker **ret, struct celery_error *err)
+{
+    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
+        if (!has_scheme(drivers[i], options->url))
+            continue;
+        enum celery_status st = drivers[i]->open(options, ret, err);
+        if (st != CELERY_OK)
+            return st;
+        (*ret)->driver = drivers[i];
+        for (size_t q = 0; q < options->queue_count; q++)
+            add_queue(*ret, options->queues[q]);
+        return CELERY_OK;
+    }
+    char *masked = url_masked(options->url);
+    enum celery_status st = celery_fail(
+        err, CELERY_INVALID,
+        "broker '%.80s' is not accepted; accepted: redis://, redis+socket://, "
+        "filesystem://",
+        masked);
+    free(masked);
+    return st;
+}
+
+void broker_close(struct broker *broker)
+{
+    if (broker == NULL)
+        return;
+    for (size_t i = 0; i < broker->queue_count; i++)
+        free(broker->queues[i].name);
+    free(broker->queues);
+    broker->driver->close(broker);
+}
+
+enum celery_status broker_connect(struct broker *broker,
+                                  struct celery_error *err)
+{
+    return broker->driver->connect(broker, err);
+}
+
+bool broker_connected(const struct broker *broker)
+{
+    return broker->connected;
+}
+
+size_t broker_fds(const struct broker *broker,
+                  struct pollfd ret[BROKER_FDS_MAX])
+{
+    return broker->connected ? broker->driver->fds(broker, ret) : 0;
+}
+
+enum celery_status broker_receive(struct broker *broker, bool *ret_wake,
+                                  struct celery_error *err)
+{
+    return broker->driver->receive(broker, ret_wake, err);
+}
+
+bool broker_wakes(const struct broker *broker)
+{
+    return broker->driver->wakes(broker);
+}
+
+enum celery_status broker_claim(struct broker *broker, size_t max,
+                                struct broker_delivery *ret, size_t *ret_count,
+                                struct celery_error *err)
+{
+    return broker->driver->claim(broker, max, ret, ret_count, err);
+}
+
+enum celery_status broker_settle(struct broker *broker,
+                                 struct broker_settlement *settlements,
+                                 size_t count, struct celery_error *err)
+{
+    return broker->driver->settle(broker, settlements, count, err);
+}
+
+enum celery_status broker_renew(struct broker *broker,
+                                const struct broker_lease *leases, size_t count,
+                                struct celery_error *err)
+{
+    return broker->driver->renew(broker, leases, count, err);
+}
+
+enum celery_status broker_fence(struct broker *broker, const char *tag,
+                                struct celery_buf *raw, bool *ret_ours,
+                                struct celery_error *err)
+{
+    return broker->driver->fence(broker, tag, raw, ret_ours, err);
+}
+
+enum celery_status broker_maintain(struct broker *broker,
+                                   struct celery_error *err)
+{
+    return broker->driver->maintain(broker, err);
+}
+
+static size_t find_queue(const struct broker *broker, const char *queue)
+{
+    size_t i = 0;
+    while (i < broker->queue_count
+           && strcmp(broker->queues[i].name, queue) != 0)
+        i++;
+    return i;
+}
+
+enum celery_status broker_add_queue(struct broker *broker, const char *queue,
+                                    struct celery_error *err)
+{
+    enum celery_status st = broker->driver->declare(broker, queue, err);
+    if (st != CELERY_OK)
+        return st;
+    size_t i = find_queue(broker, queue);
+    if (i < broker->queue_count)
+        broker->queues[i].active = true;
+    else
+        add_queue(broker, queue);
+    return CELERY_OK;
+}
+
+void broker_cancel_queue(struct broker *broker, const char *queue)
+{
+    size_t i = find_queue(broker, queue);
+    if (i < broker->queue_count)
+        broker->queues[i].active = false;
+}
+
+size_t broker_queue_count(const struct broker *broker)
+{
+    return broker->queue_count;
+}
+
+const char *broker_queue_name(const struct broker *broker, size_t index)
+{
+    return broker->queues[index].name;
+}
+
+bool broker_queue_active(const struct broker *broker, size_t index)
+{
+    return broker->queues[index].active;
+}
+
+enum celery_status broker_depth(struct broker *broker, size_t queue,
+                                struct broker_depth *ret,
+                                struct celery_error *err)
+{
+    return broker->driver->depth(broker, queue, ret, err);
+}
+
+enum celery_status broker_publish(struct broker *broker,
+                                  const struct broker_message *messages,
+                                  size_t count, size_t *ret_sent,
+                                  struct celery_error *err)
+{
+    size_t sent = 0;
+    enum celery_status st =
+        broker->driver->publish(broker, messages, count, &sent, err);
+    if (ret_sent != NULL)
+        *ret_sent = st == CELERY_OK ? count : sent;
+    return st;
+}
+
+void broker_info(const struct broker *broker, struct broker_info *ret)
+{
+    broker->driver->info(broker, ret);
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A broker as the worker and the producer see it: claim messages, settle them,
+ * publish. One driver a transport stands behind the table in broker.c.
+ *
+ * A struct broker belongs to one thread. No call blocks past the timeout of the
+ * options. CELERY_IO, CLOSED, TIMEOUT and MALFORMED mean that the connection is
+ * gone: call broker_connect() again; what was under way may or may not have been
+ * done. CELERY_UNSUPPORTED and INVALID are final.
+ */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "celery/buf.h"
+#include "celery/envelope.h"
+#include "celery/error.h"
+
+enum {
+    BROKER_TAG_MAX = 192, /* a delivery's tag and its NUL */
+    BROKER_FDS_MAX = 3,
+    BROKER_CLAIM_MAX = 256,
+};
+
+struct broker;
+
+/* A broadcast (remote control, worker events) or reply that arrived; raw is
+ * borrowed until the handler returns. */
+typedef void (*broker_broadcast_fn)(void *arg, const char *exchange,
+                                    struct celery_str raw);
+
+struct broker_options {
+    const char *url;
+    const char *transport_options; /* JSON object text, or NULL */
+    double timeout_s;              /* of every operation; 0: 5 s */
+    const char *client_name;       /* shown in the server's client list */
+    /* A consumer has queues and a node name; a producer has neither. */
+    const char *const *queues;
+    size_t queue_count;
+    const char *nodename; /* "celery@host"; NULL: no remote control */
+    broker_broadcast_fn on_broadcast;
+    void *broadcast_arg;
+};
+
+enum celery_status broker_open(const struct broker_options *options,
+                               struct broker **ret, struct celery_error *err)
+    CELERY_MUST_CHECK; /* checks the URL; does not connect */
+void broker_close(struct broker *broker);
+
+/* Connects (again): declares the queues, subscribes, says that we live. */
+enum celery_status broker_connect(struct broker *broker,
+                                  struct celery_error *err) CELERY_MUST_CHECK;
+bool broker_connected(const struct broker *broker);
+
+/* Descriptors that become readable when broker_receive() has work. */
+size_t broker_fds(const struct broker *broker,
+                  struct pollfd ret[BROKER_FDS_MAX]);
+
+/* Reads what has arrived, without waiting; broadcasts go to the handler.
+ * *ret_wake: a claim may find something now. */
+enum celery_status broker_receive(struct broker *broker, bool *ret_wake,
+                                  struct celery_error *err) CELERY_MUST_CHECK;
+
+/* Does the broker tell us of new messages? Otherwise claims must be polled. */
+bool broker_wakes(const struct broker *broker);
+
+/* --- consuming ----------------------------------------------------------- */
+
+struct broker_delivery {
+    char tag[BROKER_TAG_MAX];
+    size_t queue;  /* index into the options' queues */
+    unsigned step; /* driver's own: the priority list it came from */
+    struct celery_buf
+        raw; /* the envelope; owned by whoever holds the delivery */
+};
+
+/* Takes up to max (≤ BROKER_CLAIM_MAX) messages or 1 MiB into our claim; they
+ * stay ours until settled or until our lease runs out. */
+enum celery_status broker_claim(struct broker *broker, size_t max,
+                                struct broker_delivery *ret, size_t *ret_count,
+                                struct celery_error *err) CELERY_MUST_CHECK;
+
+enum broker_settle {
+    BROKER_ACK,
+    BROKER_REQUEUE,     /* reject with requeue: to the back of the line */
+    BROKER_GIVE_BACK,   /* not started: to the front, where it came from */
+    BROKER_DEAD_LETTER, /* to <queue>.dead with the reason */
+};
+
+struct broker_settlement {
+    enum broker_settle how;
+    const char *tag;
+    size_t queue;
+    unsigned step;
+    struct celery_str raw; /* not needed for BROKER_ACK */
+    const char *reason;    /* BROKER_DEAD_LETTER: one word, "unknown_task" */
+    const char *detail;    /* BROKER_DEAD_LETTER: for people; may be NULL */
+    bool lost;             /* out: the claim was not ours any more */
+};
+
+enum celery_status broker_settle(struct broker *broker,
+                                 struct broker_settlement *settlements,
+                                 size_t count, struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* Our claims are alive: running and reserved ones get the time of now, parked
+ * ones (until_s > 0, wall clock) a time in the future. */
+struct broker_lease {
+    const char *tag;
+    double until_s;
+};
+enum celery_status broker_renew(struct broker *broker,
+                                const struct broker_lease *leases, size_t count,
+                                struct celery_error *err) CELERY_MUST_CHECK;
+
+/* Before starting a claim that waited: is it still ours? Stamps it and, when raw
+ * is not NULL, fetches the message again. *ret_ours false: drop it. */
+enum celery_status broker_fence(struct broker *broker, const char *tag,
+                                struct celery_buf *raw, bool *ret_ours,
+                                struct celery_error *err) CELERY_MUST_CHECK;
+
+/* Once a second: liveness, dead neighbours' claims, binding refresh. */
+enum celery_status broker_maintain(struct broker *broker,
+                                   struct celery_error *err) CELERY_MUST_CHECK;
+
+/* Starts or stops consuming a queue; names are copied. The index of a queue
+ * never changes; a stopped one keeps its index. */
+enum celery_status broker_add_queue(struct broker *broker, const char *queue,
+                                    struct celery_error *err) CELERY_MUST_CHECK;
+void broker_cancel_queue(struct broker *broker, const char *queue);
+size_t broker_queue_count(const struct broker *broker);
+const char *broker_queue_name(const struct broker *broker, size_t index);
+bool broker_queue_active(const struct broker *broker, size_t index);
+
+struct broker_depth {
+    int64_t ready;   /* all priority steps */
+    int64_t unacked; /* of all queues, where the broker counts no better */
+    int64_t dead;
+    double oldest_s; /* age of the oldest claim; -1: unknown */
+};
+enum celery_status broker_depth(struct broker *broker, size_t queue,
+                                struct broker_depth *ret,
+                                struct celery_error *err) CELERY_MUST_CHECK;
+
+/* --- publishing ---------------------------------------------------------- */
+
+enum broker_route {
+    BROKER_TO_QUEUE,  /* default exchange; the routing key is a queue */
+    BROKER_BROADCAST, /* a fanout or topic exchange; nobody may listen */
+    BROKER_REPLY,     /* a direct exchange; dropped when nobody is bound */
+};
+
+struct broker_message {
+    enum broker_route route;
+    struct celery_envelope_out out;
+};
+
+/* Publishes in order, pipelined; on CELERY_OK the broker has taken them all. On
+ * failure *ret_sent (may be NULL) says how many it certainly has. */
+enum celery_status broker_publish(struct broker *broker,
+                                  const struct broker_message *messages,
+                                  size_t count, size_t *ret_sent,
+                                  struct celery_error *err) CELERY_MUST_CHECK;
+
+/* What `inspect stats` shows of the connection. Borrowed until the broker is
+ * closed; never a password. */
+struct broker_info {
+    const char *transport; /* "redis", "filesystem" */
+    const char *hostname;
+    const char *userid; /* NULL: none */
+    const char *virtual_host;
+    int port;
+    bool fanout; /* mingle and gossip make sense */
+};
+void broker_info(const struct broker *broker, struct broker_info *ret);
+
+#endif /* BROKER_BROKER_H */

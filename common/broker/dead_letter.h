@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The entry of a dead-letter queue, the same on every broker that has no headers
+ * of its own: one line of JSON with the facts (x-dead-reason, x-dead-queue,
+ * x-dead-at, x-dead-detail), a newline, then the message byte for byte.
+ */
+#ifndef BROKER_DEAD_LETTER_H
+#define BROKER_DEAD_LETTER_H
+
+#include "celery/buf.h"
+
+void broker_dead_entry(struct celery_buf *buf, const char *queue,
+                       const char *reason, const char *detail,
+                       struct celery_str raw);
+
+#endif /* BROKER_DEAD_LETTER_H */

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Claiming: one script takes messages out of the lists and into kombu's unacked
+ * tables in the same step, so that no message is between the two when a worker
+ * dies. (kombu itself pops first and writes unacked in a second round trip.)
+ *
+ * The tag of a claim is ours and new for every claim, <worker uuid>.<counter>:
+ * kombu restores by tag and compares nothing, so a late ack of a claim that was
+ * taken over finds no tag and does no harm.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "broker/redis/redis_broker.h"
+#include "celery/json_write.h"
+
+enum { CLAIM_BYTES = 1 << 20, QUEUES_MAX = 64 };
+
+/*
+ * KEYS: unacked, unacked_index, then the lists in the order of service, then a
+ * dead list for each of them. ARGV: how many, how many bytes, the tag's prefix,
+ * its first counter, the number of lists, then for each list its queue as a JSON
+ * string. Answers the time, the number of entries sent to the dead lists, and
+ * pairs of (list, message).
+ *
+ * The two counts at the top make a key of the wrong type fail before anything
+ * is popped: a script is not rolled back. A claim that empties the lists asks
+ * EXISTS for each: with CLIENT TRACKING that arms the wake-up for the next push.
+ */
+static struct redis_script claim_script = {
+    .source =
+        "redis.call('HLEN', KEYS[1]) redis.call('ZCARD', KEYS[2])\n"
+        "local max, budget = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
+        "local prefix, n, lists = ARGV[3], tonumber(ARGV[4]), "
+        "tonumber(ARGV[5])\n"
+        "local t = redis.call('TIME')\n"
+        "local now = t[1] .. '.' .. string.format('%06d', t[2])\n"
+        "local out, h, z, taken, dead = {now, 0}, {}, {}, 0, 0\n"
+        "for i = 1, lists do\n"
+        "  local tail = ',\"\",' .. ARGV[5 + i] .. ']'\n"
+        "  while taken < max and budget > 0 do\n"
+        "    local raw = redis.call('RPOP', KEYS[2 + i])\n"
+        "    if not raw then break end\n"
+        "    if string.byte(raw, 1) == 123 and string.byte(raw, -1) == 125 "
+        "then\n"
+        "      local tag = prefix .. string.format('%.0f', n)\n"
+        "      n = n + 1 taken = taken + 1 budget = budget - #raw\n"
+        "      h[#h + 1] = tag h[#h + 1] = '[' .. raw .. tail\n"
+        "      z[#z + 1] = now z[#z + 1] = tag\n"
+        "      out[#out + 1] = i out[#out + 1] = raw\n"
+        "    else\n"
+        "      dead = dead + 1\n"
+        "      redis.call('LPUSH', KEYS[2 + lists + i],\n"
+        "        '{\"x-dead-reason\": \"undecodable\", \"x-dead-queue\": '\n"
+        "        .. ARGV[5 + i] .. ', \"x-dead-at\": ' .. now\n"
+        "        .. ', \"x-dead-detail\": \"not a JSON object\"}\\n' .. raw)\n"
+        "    end\n"
+        "  end\n"
+        "end\n"
+        "if taken > 0 then\n"
+        "  redis.call('HSET', KEYS[1], unpack(h))\n"
+        "  redis.call('ZADD', KEYS[2], unpack(z))\n"
+        "end\n"
+        "if taken < max and budget > 0 then\n"
+        "  for i = 1, lists do redis.call('EXISTS', KEYS[2 + i]) end\n"
+        "end\n"
+        "out[2] = dead\n"
+        "return out\n"};
+
+/* KEYS: unacked, unacked_index. ARGV: tag, 1 to get the message back. A claim
+ * that a peer took over has no tag any more: it is dropped, never doubled. */
+static struct redis_script fence_script = {
+    .source = "local v = redis.call('HGET', KEYS[1], ARGV[1])\n"
+              "if not v then return false end\n"
+              "local t = redis.call('TIME')\n"
+              "redis.call('ZADD', KEYS[2], t[1] .. '.' .. "
+              "string.format('%06d', t[2]), ARGV[1])\n"
+              "if ARGV[2] == '1' then return v end\n"
+              "return ''\n"};
+
+enum celery_status redis_claim_load(struct redis_broker *rb,
+                                    struct celery_error *err)
+{
+    int64_t deadline = redis_broker_deadline(rb);
+    enum celery_status st =
+        redis_script_load(rb->commands, &claim_script, deadline, err);
+    if (st == CELERY_OK)
+        st = redis_script_load(rb->commands, &fence_script, deadline, err);
+    return st;
+}
+
+struct claim_call {
+    struct celery_str argv[3 * QUEUES_MAX * REDIS_STEPS + 8];
+    char *owned[3 * QUEUES_MAX * REDIS_STEPS + 8];
+    size_t owned_count;
+    size_t argc;
+    size_t key_count;
+    size_t list_queue[QUEUES_MAX * REDIS_STEPS];
+    unsigned list_step[QUEUES_MAX * REDIS_STEPS];
+    size_t list_count;
+};
+
+static void push_owned(struct claim_call *call, char *text)
+{
+    call->owned[call->owned_count++] = text;
+    call->argv[call->argc++] = (struct celery_str){text, strlen(text)};
+}
+
+static char *json_string(const char *text)
+{
+    struct celery_buf buf = CELERY_BUF_INIT;
+    struct celery_json_writer w = CELERY_JSON_WRITER(&buf);
+    celery_json_put_text(&w, text);
+    char *copy = xstrndup(celery_buf_str(&buf).data, buf.len);
+    celery_buf_done(&buf);
+    return copy;
+}
+
+/* Priority step ascending; within a step the queues, the first one rotating. */
+static void list_order(struct redis_broker *rb, struct claim_call *call)
+{
+    size_t count = rb->broker.queue_count;
+    for (unsigned step = 0; step < REDIS_STEPS; step++) {
+        for (size_t i = 0; i < count; i++) {
+            size_t q = (rb->rotation + i) % count;
+            if (!rb->broker.queues[q].active
+                || call->list_count == QUEUES_MAX * REDIS_STEPS)
+                continue;
+            call->list_queue[call->list_count] = q;
+            call->list_step[call->list_count++] = step;
+        }
+    }
+    rb->rotation = count > 0 ? (rb->rotation + 1) % count : 0;
+}
+
+static void build_claim(struct redis_broker *rb, size_t max,
+                        struct claim_call *call)
+{
+    list_order(rb, call);
+    push_owned(call, redis_key(rb, "unacked"));
+    push_owned(call, redis_key(rb, "unacked_index"));
+    for (size_t i = 0; i < call->list_count; i++)
+        push_owned(call,
+                   redis_list_key(rb,
+                                  rb->broker.queues[call->list_queue[i]].name,
+                                  call->list_step[i]));
+    for (size_t i = 0; i < call->list_count; i++) {
+        char *dead =
+            xasprintf("%s.dead", rb->broker.queues[call->list_queue[i]].name);
+        push_owned(call, redis_key(rb, dead));
+        free(dead);
+    }
+    call->key_count = call->argc;
+    push_owned(call, xasprintf("%zu", max));
+    push_owned(call, xasprintf("%d", CLAIM_BYTES));
+    push_owned(call, xasprintf("%s.", rb->uuid));
+    push_owned(call, xasprintf("%" PRIu64, rb->next_tag));
+    push_owned(call, xasprintf("%zu", call->list_count));
+    for (size_t i = 0; i < call->list_count; i++)
+        push_owned(call,
+                   json_string(rb->broker.queues[call->list_queue[i]].name));
+}
+
+static enum celery_status read_claim(struct redis_broker *rb,
+                                     const struct claim_call *call,
+                                     const redisReply *reply, size_t max,
+                                     struct broker_delivery *ret,
+                                     size_t *ret_count,
+                                     struct celery_error *err)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2
+        || (reply->elements - 2) / 2 > max)
+        return celery_fail(err, CELERY_MALFORMED, "the claim script's answer");
+    size_t count = (reply->elements - 2) / 2;
+    for (size_t i = 0; i < count; i++) {
+        const redisReply *list = reply->element[2 + 2 * i];
+        const redisReply *raw = reply->element[3 + 2 * i];
+        size_t at = (size_t)list->integer - 1;
+        struct broker_delivery *d = &ret[i];
+        *d = (struct broker_delivery){.queue = call->list_queue[at],
+                                      .step = call->list_step[at]};
+        (void)snprintf(d->tag, sizeof d->tag, "%s.%" PRIu64, rb->uuid,
+                       rb->next_tag + i);
+        celery_buf_append(&d->raw, (struct celery_str){raw->str, raw->len});
+    }
+    rb->next_tag += count;
+    *ret_count = count;
+    return CELERY_OK;
+}
+
+enum celery_status redis_claim(struct broker *broker, size_t max,
+                               struct broker_delivery *ret, size_t *ret_count,
+                               struct celery_error *err)
+{
+    struct redis_broker *rb = redis_broker(broker);
+    struct claim_call call = {.argc = 0};
+    redisReply *reply = NULL;
+    *ret_count = 0;
+    if (max > BROKER_CLAIM_MAX)
+        max = BROKER_CLAIM_MAX;
+    build_claim(rb, max, &call);
+    enum celery_status st = CELERY_OK;
+    if (call.list_count > 0) {
+        st = redis_script_run(rb->commands, &claim_script, call.key_count,
+                              call.argc, call.argv, redis_broker_deadline(rb),
+                              &reply, err);
+        if (st == CELERY_OK) {
+            st = read_claim(rb, &call, reply, max, ret, ret_count, err);
+            freeReplyObject(reply);
+        }
+    }
+    for (size_t i = 0; i < call.owned_count; i++)
+        free(call.owned[i]);
+    return redis_broker_fatal(st) ? redis_broker_drop(rb, st) : st;
+}
+
+/* The message inside '[' message ',"",' queue ']'. Our own claims only: the
+ * queue is a JSON string that holds no raw quote, so the tail is found from the
+ * end. */
+static struct celery_str unwrap(const char *value, size_t len)
+{
+    static const char mark[] = ",\"\",";
+    struct celery_str none = {NULL, 0};
+    if (len < 2 || value[0] != '[')
+        return none;
+    for (size_t at = len - sizeof mark; at > 0; at--) {
+        if (memcmp(value + at, mark, sizeof mark - 1) == 0)
+            return (struct celery_str){value + 1, at - 1};
+    }
+    return none;
+}
+
+enum celery_status redis_fence(struct broker *broker, const char *tag,
+                               struct celery_buf *raw, bool *ret_ours,
+                               struct celery_error *err)
+{
+    struct redis_broker *rb = redis_broker(broker);
+    char *unacked = redis_key(rb, "unacked");
+    char *index = redis_key(rb, "unacked_index");
+    const struct celery_str argv[] = {{unacked, strlen(unacked)},
+                                      {index, strlen(index)},
+                                      {tag, strlen(tag)},
+                                      {raw != NULL ? "1" : "0", 1}};
+    redisReply *reply = NULL;
+    *ret_ours = false;
+    enum celery_status st =
+        redis_script_run(rb->commands, &fence_script, 2, 4, argv,
+                         redis_broker_deadline(rb), &reply, err);
+    if (st == CELERY_OK) {
+        *ret_ours = reply->type == REDIS_REPLY_STRING;
+        if (*ret_ours && raw != NULL)
+            celery_buf_append(raw, unwrap(reply->str, reply->len));
+        freeReplyObject(reply);
+    }
+    free(unacked);
+    free(index);
+    return redis_broker_fatal(st) ? redis_broker_drop(rb, st) : st;
+}

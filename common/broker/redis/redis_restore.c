@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Claims of workers that are gone go back into their lists: those of our own
+ * kind when a registered worker's key has expired, those of any kind when their
+ * score is older than the visibility timeout (kombu's restore_visible). Both
+ * under kombu's mutex, so that a fleet does it once. An entry that no kombu
+ * could restore is dead-lettered: it would stop the restore of all others.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/random_id.h"
+#include "base/xalloc.h"
+#include "broker/dead_letter.h"
+#include "broker/redis/redis_broker.h"
+#include "celery/json_scan.h"
+#include "log/log.h"
+
+enum { MUTEX_MS = 300000, SCAN_COUNT = 1000, EXPIRED_MAX = 1000 };
+
+struct restored {
+    char *tag;
+    double order; /* the counter of our tags, the score of others */
+};
+
+struct restore_list {
+    struct restored *items;
+    size_t count;
+};
+
+static void list_done(struct restore_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i].tag);
+    free(list->items);
+    *list = (struct restore_list){0};
+}
+
+static void list_add(struct restore_list *list, const char *tag, size_t len,
+                     double order)
+{
+    list->items =
+        xrealloc(list->items, (list->count + 1) * sizeof list->items[0]);
+    list->items[list->count++] = (struct restored){xstrndup(tag, len), order};
+}
+
+/* Newest first: each goes to the front, so the oldest ends up foremost. */
+static int newest_first(const void *a, const void *b)
+{
+    double x = ((const struct restored *)a)->order;
+    double y = ((const struct restored *)b)->order;
+    return (x < y) - (x > y);
+}
+
+/* kombu's Mutex: SET NX PX, released by compare and delete. *ret_token empty:
+ * somebody else holds it. */
+static enum celery_status take_mutex(struct redis_broker *rb,
+                                     char ret_token[CELERY_TASK_ID_LEN + 1],
+                                     struct celery_error *err)
+{
+    char *mutex = redis_key(rb, "unacked_mutex");
+    redisReply *reply = NULL;
+    random_id(ret_token);
+    redis_appendf(rb->commands, "SET %s %s NX PX %d", mutex, ret_token,
+                  MUTEX_MS);
+    free(mutex);
+    enum celery_status st =
+        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
+    if (st != CELERY_OK)
+        return st;
+    if (reply->type == REDIS_REPLY_NIL)
+        ret_token[0] = '\0';
+    freeReplyObject(reply);
+    return CELERY_OK;
+}
+
+static enum celery_status release_mutex(struct redis_broker *rb,
+                                        const char *token,
+                                        struct celery_error *err)
+{
+    char *mutex = redis_key(rb, "unacked_mutex");
+    redis_appendf(rb->commands, "EVAL %s 1 %s %s",
+                  "if redis.call('GET', KEYS[1]) == ARGV[1] then "
+                  "return redis.call('DEL', KEYS[1]) end return 0",
+                  mutex, token);
+    free(mutex);
+    return redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb), err);
+}
+
+struct claim_parts {
+    struct celery_str raw;
+    char *queue; /* owned */
+    unsigned step;
+};
+
+/* [envelope, exchange, routing_key] as kombu and we write it; false for what is
+ * neither. */
+static bool parse_claim(struct celery_str value, struct claim_parts *ret)
+{
+    struct celery_json root;
+    struct celery_arena arena = CELERY_ARENA_INIT;
+    struct celery_str queue = {NULL, 0};
+    bool good = celery_json_parse(value, NULL, &root, NULL) == CELERY_OK
+             && celery_json_count(root) == 3;
+    if (good) {
+        struct celery_json envelope = celery_json_at(root, 0);
+        int64_t priority = 0;
+        good = envelope.type == CELERY_JSON_OBJECT
+            && celery_json_string(celery_json_at(root, 2), &arena, &queue)
+                   == CELERY_OK
+            && queue.len > 0;
+        (void)celery_json_int64(celery_json_get(celery_json_get(envelope,
+                                                                "properties"),
+                                                "priority"),
+                                &priority);
+        ret->raw = envelope.text;
+        ret->step = redis_step_of(priority);
+        ret->queue = good ? xstrndup(queue.data, queue.len) : NULL;
+    }
+    celery_arena_done(&arena);
+    return good;
+}
+
+static enum celery_status move_back(struct redis_broker *rb, const char *tag,
+                                    struct celery_str value, bool *ret_moved,
+                                    struct celery_error *err)
+{
+    struct claim_parts parts = {.queue = NULL};
+    struct celery_str text = {tag, strlen(tag)};
+    struct celery_buf entry = CELERY_BUF_INIT;
+    enum celery_status st = CELERY_OK;
+    if (parse_claim(value, &parts)) {
+        char *list = redis_list_key(rb, parts.queue, parts.step);
+        st = redis_move_claim(rb, text, list, parts.raw, true, ret_moved, err);
+        free(list);
+    } else {
+        char *list = redis_key(rb, "unacked.dead");
+        broker_dead_entry(&entry, "unacked", "undecodable",
+                          "not [envelope, exchange, routing_key]", value);
+        st = redis_move_claim(rb, text, list, celery_buf_str(&entry), false,
+                              ret_moved, err);
+        free(list);
+    }
+    free(parts.queue);
+    celery_buf_done(&entry);
+    return st;
+}
+
+static enum celery_status restore_one(struct redis_broker *rb, const char *tag,
+                                      size_t *moved_count,
+                                      struct celery_error *err)
+{
+    char *unacked = redis_key(rb, "unacked");
+    redisReply *reply = NULL;
+    bool moved = false;
+    redis_appendf(rb->commands, "HGET %s %s", unacked, tag);
+    enum celery_status st =
+        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
+    if (st == CELERY_OK && reply->type == REDIS_REPLY_STRING) {
+        st = move_back(rb, tag, (struct celery_str){reply->str, reply->len},
+                       &moved, err);
+    } else if (st == CELERY_OK) {
+        /* An index entry without a message: kombu drops it too. */
+        char *index = redis_key(rb, "unacked_index");
+        redis_appendf(rb->commands, "ZREM %s %s", index, tag);
+        free(index);
+        st = redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb), err);
+    }
+    if (reply != NULL)
+        freeReplyObject(reply);
+    free(unacked);
+    *moved_count += moved;
+    return st;
+}
+
+static enum celery_status restore_all(struct redis_broker *rb,
+                                      struct restore_list *list,
+                                      const char *event, const char *whose,
+                                      struct celery_error *err)
+{
+    size_t moved = 0;
+    enum celery_status st = CELERY_OK;
+    if (list->count > 1)
+        qsort(list->items, list->count, sizeof list->items[0], newest_first);
+    for (size_t i = 0; i < list->count && st == CELERY_OK; i++)
+        st = restore_one(rb, list->items[i].tag, &moved, err);
+    if (moved > 0)
+        LOG_EVENT(LOG_LEVEL_WARNING, event, LOG_STR("worker", whose),
+                  LOG_INT("restored", moved));
+    return st;
+}
+
+/* All claims whose tag starts with the worker's uuid. */
+static enum celery_status find_claims(struct redis_broker *rb, const char *uuid,
+                                      struct restore_list *list,
+                                      struct celery_error *err)
+{
+    char *unacked = redis_key(rb, "unacked");
+    char *cursor = xstrdup("0");
+    enum celery_status st = CELERY_OK;
+    do {
+        redisReply *reply = NULL;
+        redis_appendf(rb->commands, "HSCAN %s %s MATCH %s.* COUNT %d", unacked,
+                      cursor, uuid, SCAN_COUNT);
+        st = redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply,
+                            err);
+        if (st != CELERY_OK)
+            break;
+        free(cursor);
+        cursor = xstrdup(reply->element[0]->str);
+        const redisReply *pairs = reply->element[1];
+        for (size_t i = 0; i + 1 < pairs->elements; i += 2) {
+            const redisReply *tag = pairs->element[i];
+            list_add(list, tag->str, tag->len,
+                     strtod(tag->str + strlen(uuid) + 1, NULL));
+        }
+        freeReplyObject(reply);
+    } while (strcmp(cursor, "0") != 0);
+    free(cursor);
+    free(unacked);
+    return st;
+}
+
+static enum celery_status restore_worker(struct redis_broker *rb,
+                                         const char *uuid,
+                                         struct celery_error *err)
+{
+    struct restore_list list = {0};
+    enum celery_status st = find_claims(rb, uuid, &list, err);
+    if (st == CELERY_OK)
+        st = restore_all(rb, &list, "orphans_restored", uuid, err);
+    list_done(&list);
+    if (st != CELERY_OK)
+        return st;
+    char *workers = redis_key(rb, "celery-c.workers");
+    redis_appendf(rb->commands, "SREM %s %s", workers, uuid);
+    free(workers);
+    return redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb), err);
+}
+
+static enum celery_status is_alive(struct redis_broker *rb, const char *uuid,
+                                   bool *ret_alive, struct celery_error *err)
+{
+    char *name = xasprintf("celery-c.alive.%s", uuid);
+    char *key = redis_key(rb, name);
+    redisReply *reply = NULL;
+    redis_appendf(rb->commands, "EXISTS %s", key);
+    free(name);
+    free(key);
+    enum celery_status st =
+        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
+    if (st != CELERY_OK)
+        return st;
+    *ret_alive = reply->integer != 0;
+    freeReplyObject(reply);
+    return CELERY_OK;
+}
+
+static enum celery_status restore_if_dead(struct redis_broker *rb,
+                                          const char *uuid,
+                                          struct celery_error *err)
+{
+    char token[CELERY_TASK_ID_LEN + 1];
+    bool alive = true;
+    enum celery_status st = is_alive(rb, uuid, &alive, err);
+    if (st != CELERY_OK || alive)
+        return st;
+    st = take_mutex(rb, token, err);
+    if (st != CELERY_OK || token[0] == '\0')
+        return st;
+    st = restore_worker(rb, uuid, err);
+    if (redis_broker_fatal(st))
+        return st; /* the mutex expires */
+    enum celery_status released = release_mutex(rb, token, err);
+    return st != CELERY_OK ? st : released;
+}
+
+enum celery_status redis_restore_orphans(struct redis_broker *rb,
+                                         struct celery_error *err)
+{
+    char *workers = redis_key(rb, "celery-c.workers");
+    redisReply *reply = NULL;
+    redis_appendf(rb->commands, "SMEMBERS %s", workers);
+    free(workers);
+    enum celery_status st =
+        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
+    if (st != CELERY_OK)
+        return st;
+    for (size_t i = 0; i < reply->elements && st == CELERY_OK; i++) {
+        const redisReply *uuid = reply->element[i];
+        if (strcmp(uuid->str, rb->uuid) != 0
+            && celery_task_id_valid((struct celery_str){uuid->str, uuid->len}))
+            st = restore_if_dead(rb, uuid->str, err);
+    }
+    freeReplyObject(reply);
+    return st;
+}
+
+enum celery_status redis_restore_expired(struct redis_broker *rb,
+                                         struct celery_error *err)
+{
+    char token[CELERY_TASK_ID_LEN + 1];
+    enum celery_status st = take_mutex(rb, token, err);
+    if (st != CELERY_OK || token[0] == '\0')
+        return st;
+
+    char *index = redis_key(rb, "unacked_index");
+    double before =
+        (double)clock_wall_us() / USEC_PER_SEC - rb->visibility_timeout_s;
+    char *limit = xasprintf("%.6f", before);
+    redisReply *reply = NULL;
+    redis_appendf(rb->commands, "ZRANGEBYSCORE %s 0 %s WITHSCORES LIMIT 0 %d",
+                  index, limit, EXPIRED_MAX);
+    free(limit);
+    free(index);
+    st = redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
+    if (st != CELERY_OK)
+        return st;
+    struct restore_list list = {0};
+    for (size_t i = 0; i + 1 < reply->elements; i += 2)
+        list_add(&list, reply->element[i]->str, reply->element[i]->len,
+                 strtod(reply->element[i + 1]->str, NULL));
+    freeReplyObject(reply);
+    st = restore_all(rb, &list, "expired_claims_restored", "any", err);
+    list_done(&list);
+    if (redis_broker_fatal(st))
+        return st;
+    enum celery_status released = release_mutex(rb, token, err);
+    return st != CELERY_OK ? st : released;
+}
