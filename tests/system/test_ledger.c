@@ -69,10 +69,15 @@ static bool new_database(int kind)
     (void)snprintf(name, sizeof name, "t_%.8s", id);
     (void)snprintf(sql, sizeof sql, "CREATE DATABASE %s", name);
     run_sql(server(), sql);
-    const char *slash = strrchr(server(), '/');
-    (void)snprintf(url, sizeof url, "postgresql+asyncpg%.*s/%s",
-                   (int)(slash - server() - (int)strlen("postgresql")),
-                   server() + strlen("postgresql"), name);
+    char *base = xstrdup(server() + strlen("postgresql"));
+    char *slash = strrchr(base, '/');
+    ck_assert_ptr_nonnull(slash);
+    *slash = '\0';
+    char *text = xasprintf("postgresql+asyncpg%s/%s", base, name);
+    ck_assert_uint_lt(strlen(text), sizeof url);
+    memcpy(url, text, strlen(text) + 1);
+    free(text);
+    free(base);
     return true;
 }
 
