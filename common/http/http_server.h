@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The HTTP server of both programs: civetweb behind a table of routes. Every
+ * answer carries X-Request-Id; errors are JSON problems; requests are counted
+ * in http_requests_total and http_request_duration_seconds by the route's
+ * pattern.
+ *
+ * A connection holds one of the threads as long as it lives, so threads bounds
+ * the connections; when they run short, answers close theirs.
+ */
+#ifndef HTTP_HTTP_SERVER_H
+#define HTTP_HTTP_SERVER_H
+
+#include <stdbool.h>
+
+#include "celery/error.h"
+#include "http/router.h"
+
+struct http_server;
+
+/* May the request go on? When not it has filled the response. Called before the
+ * body is read. */
+typedef bool (*http_guard_fn)(void *arg, const struct http_route *route,
+                              const struct http_request *request,
+                              struct http_response *response);
+
+struct http_server_options {
+    const char *host; /* an IPv4 address or a name of one */
+    int port;         /* 0: the kernel picks one */
+    int threads;
+    const struct http_route *routes; /* borrowed while the server runs */
+    size_t route_count;
+    void *arg;
+    http_guard_fn guard; /* NULL: every request may go on */
+};
+
+/* All signals must be blocked in the calling thread. */
+enum celery_status http_server_start(const struct http_server_options *options,
+                                     struct http_server **ret,
+                                     struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* The port it listens on. */
+int http_server_port(const struct http_server *server);
+
+/* From now on new requests are answered 503. thread: any */
+void http_server_drain(struct http_server *server);
+
+/* Drains, waits at most grace_s for the requests that are being answered, ends
+ * the connections and threads, frees. NULL is fine. */
+void http_server_stop(struct http_server *server, double grace_s);
+
+#endif /* HTTP_HTTP_SERVER_H */

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a database must be able to do to be a ledger: one row of the driver
+ * table. Only ledger.c and the drivers include this. impl is what the driver's
+ * open returned; every function is thread-safe and follows ledger.h.
+ */
+#ifndef LEDGER_LEDGER_DRIVER_H
+#define LEDGER_LEDGER_DRIVER_H
+
+#include "base/url.h"
+#include "ledger/ledger.h"
+
+struct ledger_sweep {
+    double grace_s;
+    double first_s;
+    double cap_s;
+    size_t limit;
+};
+
+/* A ledger_query whose cursor was read: rows older than (before_us, before_id)
+ * when before_id is not "". */
+struct ledger_page {
+    const char *user_id; /* NULL: any; so state and tx_hash */
+    const char *state;
+    const char *tx_hash;
+    int64_t before_us;
+    char before_id[LEDGER_ID_MAX];
+    int limit;
+};
+
+struct ledger_user {
+    int64_t telegram_id;  /* 0: none */
+    const char *username; /* NULL: none */
+    const char *id;       /* never NULL: the one to use when it is made */
+};
+
+struct ledger_driver {
+    const char *scheme; /* "postgresql": also "postgresql+anything" */
+    enum celery_status (*open)(const struct ledger_options *options,
+                               const struct url *url, void **ret_impl,
+                               struct celery_error *err);
+    void (*close)(void *impl);
+    enum celery_status (*migrate)(void *impl, struct celery_error *err);
+    enum celery_status (*ready)(void *impl, struct celery_error *err);
+    void (*pool_stats)(void *impl, int *ret_active, int *ret_max);
+    /* The keys of rows are distinct and sorted (ledger_batch.h). */
+    enum celery_status (*ingest)(void *impl, const struct ledger_deposit *rows,
+                                 size_t count, struct ledger_ingested *ret,
+                                 struct celery_error *err);
+    enum celery_status (*mark_enqueued)(void *impl,
+                                        const char (*tx_ids)[LEDGER_ID_MAX],
+                                        size_t count, double first_s,
+                                        double cap_s, struct celery_error *err);
+    enum celery_status (*sweep)(void *impl, const struct ledger_sweep *sweep,
+                                struct ledger_due *ret, size_t *ret_count,
+                                struct celery_error *err);
+    enum celery_status (*settle)(void *impl,
+                                 const char (*tx_ids)[LEDGER_ID_MAX],
+                                 size_t count, struct ledger_settled *ret,
+                                 struct celery_error *err);
+    enum celery_status (*check)(void *impl, struct ledger_check *ret,
+                                struct celery_error *err);
+    enum celery_status (*transactions)(void *impl,
+                                       const struct ledger_page *page,
+                                       struct celery_buf *ret_json,
+                                       struct celery_error *err);
+    enum celery_status (*transaction)(void *impl, const char *tx_id,
+                                      struct celery_buf *ret_json,
+                                      bool *ret_found,
+                                      struct celery_error *err);
+    enum celery_status (*wallet)(void *impl, const char *user_id,
+                                 const char *currency,
+                                 struct celery_buf *ret_json, bool *ret_found,
+                                 struct celery_error *err);
+    enum celery_status (*register_user)(void *impl,
+                                        const struct ledger_user *user,
+                                        char ret_user_id[LEDGER_ID_MAX],
+                                        bool *ret_created,
+                                        struct celery_error *err);
+    enum celery_status (*explain)(void *impl, const char *tx_id,
+                                  struct celery_buf *ret_text, bool *ret_found,
+                                  struct celery_error *err);
+    enum celery_status (*backlog)(void *impl,
+                                  int64_t ret_count[LEDGER_STATE_COUNT],
+                                  double *ret_oldest_s,
+                                  struct celery_error *err);
+};
+
+extern const struct ledger_driver postgres_driver;
+extern const struct ledger_driver sqlite_driver;
+
+#endif /* LEDGER_LEDGER_DRIVER_H */
