@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every handler gets: the parts of the running program. Written once at
+ * start, then only read; the parts are thread-safe.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "auth.h"
+#include "ingest/ingest.h"
+#include "ledger/ledger.h"
+#include "webhook/body.h"
+#include "webhook/signature.h"
+
+struct api {
+    struct ledger *ledger;
+    struct ingest *ingest;
+    struct auth auth;
+    struct signature_keys keys;
+    bool allow_unsigned;
+    struct chains chains;
+    struct webhook_rules rules;
+    _Atomic bool draining;
+};
+
+#endif /* API_API_H */

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+#include "app.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "base/url.h"
+#include "base/xalloc.h"
+#include "deposits/deposit_message.h"
+#include "handlers/handlers.h"
+#include "http/http_server.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+#include "routes.h"
+#include "version.h"
+
+enum { MIGRATE_RETRY_MS = 1000, POSTGRES_INGEST_THREADS = 2 };
+
+struct app {
+    const struct conf *conf;
+    struct api api;
+    struct deposit_publisher *publisher;
+    struct http_server *server;
+    char *origin;
+    int signal_fd;
+    bool migrated;
+};
+
+static struct metric *pool_active;
+static struct metric *pool_max;
+
+/* --- parts -------------------------------------------------------------- */
+
+static enum celery_status open_ledger(const struct conf *conf,
+                                      struct ledger **ret,
+                                      struct celery_error *err)
+{
+    struct ledger_options options = {
+        .url = conf_text(conf, "DATABASE_URL"),
+        .pool_size = (int)conf_int(conf, "DB_POOL_SIZE"),
+        .max_overflow = (int)conf_int(conf, "DB_MAX_OVERFLOW"),
+        .pool_timeout_s = conf_seconds(conf, "DB_POOL_TIMEOUT"),
+        .pool_recycle_s = conf_seconds(conf, "DB_POOL_RECYCLE"),
+        .statement_timeout_s = conf_seconds(conf, "DB_STATEMENT_TIMEOUT"),
+    };
+    return ledger_open(&options, ret, err);
+}
+
+static void collect_pool(void *arg)
+{
+    struct app *app = arg;
+    int active = 0;
+    int max = 0;
+    ledger_pool_stats(app->api.ledger, &active, &max);
+    metric_set(pool_active, active, NULL);
+    metric_set(pool_max, max, NULL);
+}
+
+static void register_metrics(struct app *app)
+{
+    static const struct metric_desc active = {"db_pool_connections_active",
+                                              "Database connections in use.",
+                                              METRIC_GAUGE,
+                                              {NULL},
+                                              NULL,
+                                              0};
+    static const struct metric_desc max = {
+        "db_pool_connections_max",
+        "Database connections that may be open.",
+        METRIC_GAUGE,
+        {NULL},
+        NULL,
+        0};
+    pool_active = metric_register(&active);
+    pool_max = metric_register(&max);
+    metrics_on_collect(collect_pool, app);
+    webhook_register_metrics();
+}
+
+static enum celery_status start_publisher(struct app *app,
+                                          struct celery_error *err)
+{
+    const struct conf *conf = app->conf;
+    char host[64] = "localhost";
+    (void)gethostname(host, sizeof host - 1);
+    app->origin = xasprintf("gen%d@%s", (int)getpid(), host);
+    struct deposit_publisher_options options = {
+        .ledger = app->api.ledger,
+        .broker_url = conf_text(conf, "CELERY_BROKER_URL"),
+        .broker_transport_options =
+            conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
+        .queue = DEPOSIT_QUEUE,
+        .compression = conf_text(conf, "CELERY_TASK_COMPRESSION"),
+        .sweep_interval_s = conf_seconds(conf, "DEPOSIT_SWEEP_INTERVAL"),
+        .grace_s = conf_seconds(conf, "DEPOSIT_SWEEP_GRACE"),
+        .first_s = conf_seconds(conf, "DEPOSIT_REENQUEUE_SECONDS"),
+        .cap_s = conf_seconds(conf, "DEPOSIT_REENQUEUE_MAX_SECONDS"),
+        .origin = app->origin,
+    };
+    return deposit_publisher_start(&options, &app->publisher, err);
+}
+
+static enum celery_status start_ingest(struct app *app,
+                                       struct celery_error *err)
+{
+    bool sqlite =
+        strncmp(conf_text(app->conf, "DATABASE_URL"), "sqlite", 6) == 0;
+    struct ingest_options options = {
+        .ledger = app->api.ledger,
+        .publisher = app->publisher,
+        /* SQLite has one writer; PostgreSQL commits one batch while the next
+         * is on its way. */
+        .threads = sqlite ? 1 : POSTGRES_INGEST_THREADS,
+    };
+    return ingest_start(&options, &app->api.ingest, err);
+}
+
+static bool guard(void *arg, const struct http_route *route,
+                  const struct http_request *request,
+                  struct http_response *response)
+{
+    const struct api *api = arg;
+    return auth_guard(&api->auth, route, request, response);
+}
+
+static enum celery_status start_http(struct app *app, struct celery_error *err)
+{
+    struct http_server_options options = {
+        .host = conf_text(app->conf, "HOST"),
+        .port = (int)conf_int(app->conf, "PORT"),
+        .threads = (int)conf_int(app->conf, "HTTP_THREADS"),
+        .arg = &app->api,
+        .guard = guard,
+    };
+    options.routes = api_routes(&options.route_count);
+    return http_server_start(&options, &app->server, err);
+}
+
+static enum celery_status read_secrets(struct app *app,
+                                       struct celery_error *err)
+{
+    struct api *api = &app->api;
+    if (!signature_keys_init(&api->keys,
+                             conf_text(app->conf, "WEBHOOK_SECRET")))
+        return celery_fail(err, CELERY_INVALID,
+                           "WEBHOOK_SECRET: at most %d secrets are accepted",
+                           (int)SIGNATURE_SECRETS_MAX);
+    if (!auth_init(&api->auth, conf_text(app->conf, "API_TOKEN")))
+        return celery_fail(err, CELERY_INVALID,
+                           "API_TOKEN: at most %d tokens are accepted",
+                           (int)AUTH_TOKENS_MAX);
+    api->allow_unsigned = conf_bool(app->conf, "WEBHOOK_ALLOW_UNSIGNED");
+    api->rules.currency = conf_text(app->conf, "CURRENCY");
+    api->rules.confirmations_required =
+        conf_int(app->conf, "CONFIRMATION_THRESHOLD");
+    api->rules.chains = &api->chains;
+    return chains_init(&api->chains, conf_text(app->conf, "CHAIN_DECIMALS"),
+                       conf_text(app->conf, "CHAIN_ASSUME_FINAL"), err);
+}
+
+/* --- start -------------------------------------------------------------- */
+
+/* All of them, before any thread: only the signalfd sees them. */
+static int block_signals(void)
+{
+    sigset_t set;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigfillset(&set);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void configure_log(const struct conf *conf)
+{
+    enum log_level level = LOG_LEVEL_INFO;
+    (void)log_level_parse(conf_text(conf, "LOG_LEVEL"), &level);
+    if (conf_bool(conf, "DEBUG"))
+        level = LOG_LEVEL_DEBUG;
+    log_configure(level,
+                  strcmp(conf_text(conf, "LOG_FORMAT"), "logfmt") == 0
+                      ? LOG_FORMAT_LOGFMT
+                      : LOG_FORMAT_JSON,
+                  STDERR_FILENO);
+}
+
+static void log_start(const struct app *app)
+{
+    char *database = url_masked(conf_text(app->conf, "DATABASE_URL"));
+    char *broker = url_masked(conf_text(app->conf, "CELERY_BROKER_URL"));
+    LOG_EVENT(LOG_LEVEL_INFO, "api_started",
+              LOG_STR("version", CRICALGO_VERSION),
+              LOG_STR("env", conf_text(app->conf, "APP_ENV")),
+              LOG_STR("host", conf_text(app->conf, "HOST")),
+              LOG_INT("port", http_server_port(app->server)),
+              LOG_STR("database", database), LOG_STR("broker", broker));
+    free(database);
+    free(broker);
+    if (app->api.allow_unsigned)
+        LOG_EVENT(LOG_LEVEL_WARNING, "webhooks_unsigned",
+                  LOG_STR("msg", "WEBHOOK_ALLOW_UNSIGNED=1: anyone who reaches "
+                                 "this port can announce deposits"));
+    if (app->api.auth.count == 0)
+        LOG_EVENT(LOG_LEVEL_WARNING, "api_token_unset",
+                  LOG_STR("msg", "API_TOKEN is not set: transactions and "
+                                 "wallets answer on loopback only"));
+}
+
+/* A database that is away at start is waited for, by the loop. false: it cannot
+ * be migrated at all. */
+static bool try_migrate(struct app *app)
+{
+    struct celery_error err = {0};
+    if (app->migrated || !conf_bool(app->conf, "MIGRATE_ON_START"))
+        return true;
+    if (ledger_migrate(app->api.ledger, &err) == CELERY_OK) {
+        app->migrated = true;
+        return true;
+    }
+    LOG_EVENT(err.retryable ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR,
+              "migration_failed", LOG_STR("error", err.msg),
+              LOG_BOOL("retrying", err.retryable));
+    return err.retryable;
+}
+
+static int start(struct app *app)
+{
+    struct celery_error err = {0};
+    enum celery_status st = read_secrets(app, &err);
+    if (st == CELERY_OK)
+        st = open_ledger(app->conf, &app->api.ledger, &err);
+    if (st != CELERY_OK) {
+        (void)fprintf(stderr, "cricalgo-api: %s\n", err.msg);
+        return APP_MISCONFIGURED;
+    }
+    register_metrics(app);
+    if (!try_migrate(app))
+        return APP_FAILED;
+    st = start_publisher(app, &err);
+    bool bad_broker = st == CELERY_INVALID || st == CELERY_UNSUPPORTED;
+    if (st == CELERY_OK)
+        st = start_ingest(app, &err);
+    if (st == CELERY_OK)
+        st = start_http(app, &err);
+    if (st == CELERY_OK) {
+        log_start(app);
+        return APP_OK;
+    }
+    LOG_EVENT(LOG_LEVEL_CRITICAL, "api_not_started", LOG_STR("error", err.msg));
+    return bad_broker ? APP_MISCONFIGURED : APP_FAILED;
+}
+
+/* --- loop and stop ------------------------------------------------------ */
+
+static bool took_signal(const struct app *app, uint32_t *ret_signal)
+{
+    struct signalfd_siginfo info;
+    if (read(app->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return false;
+    *ret_signal = info.ssi_signo;
+    return true;
+}
+
+static int loop(struct app *app)
+{
+    struct pollfd fd = {.fd = app->signal_fd, .events = POLLIN};
+    for (;;) {
+        uint32_t signal = 0;
+        bool waiting =
+            !app->migrated && conf_bool(app->conf, "MIGRATE_ON_START");
+        (void)poll(&fd, 1, waiting ? MIGRATE_RETRY_MS : -1);
+        if (took_signal(app, &signal) && signal != SIGHUP) {
+            LOG_EVENT(LOG_LEVEL_INFO, "api_stopping",
+                      LOG_INT("signal", signal));
+            return APP_OK;
+        }
+        if (waiting && !try_migrate(app))
+            return APP_FAILED;
+    }
+}
+
+/* The reverse of the start; requests first, so that what they accepted is
+ * committed, then told to the broker. */
+static void stop(struct app *app)
+{
+    double grace_s = conf_seconds(app->conf, "SHUTDOWN_GRACE");
+    app->api.draining = true;
+    http_server_stop(app->server, grace_s);
+    ingest_stop(app->api.ingest);
+    if (app->publisher != NULL)
+        deposit_publisher_stop(app->publisher, grace_s);
+    ledger_close(app->api.ledger);
+    auth_done(&app->api.auth);
+    signature_keys_done(&app->api.keys);
+    free(app->origin);
+    (void)close(app->signal_fd);
+}
+
+int app_run(const struct conf *conf)
+{
+    static struct app app; /* the metrics' collector keeps its address */
+    configure_log(conf);
+    app.conf = conf;
+    app.signal_fd = block_signals();
+    int code = start(&app);
+    if (code == APP_OK)
+        code = loop(&app);
+    stop(&app);
+    LOG_EVENT(LOG_LEVEL_INFO, "api_stopped", LOG_INT("code", code));
+    return code;
+}
+
+int app_migrate(const struct conf *conf)
+{
+    struct ledger *ledger = NULL;
+    struct celery_error err = {0};
+    configure_log(conf);
+    enum celery_status st = open_ledger(conf, &ledger, &err);
+    if (st != CELERY_OK) {
+        (void)fprintf(stderr, "cricalgo-api: %s\n", err.msg);
+        return APP_MISCONFIGURED;
+    }
+    st = ledger_migrate(ledger, &err);
+    if (st != CELERY_OK)
+        (void)fprintf(stderr, "cricalgo-api: %s\n", err.msg);
+    ledger_close(ledger);
+    return st == CELERY_OK ? APP_OK : APP_FAILED;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cricalgo-api: webhooks in, answers about deposits out.
+ */
+#include <stdio.h>
+
+#include "app.h"
+#include "settings.h"
+#include "version.h"
+
+static void print_help(const struct conf_setting *settings, size_t count)
+{
+    (void)puts("Usage: cricalgo-api [OPTIONS]\n\n"
+               "Takes deposits from webhooks into the ledger and publishes "
+               "their tasks.\nEvery option is also the environment variable in "
+               "brackets.\n");
+    conf_help(settings, count, stdout);
+}
+
+static int refuse(const struct celery_error *err)
+{
+    (void)fprintf(stderr, "cricalgo-api: %s\n", err->msg);
+    return APP_MISCONFIGURED;
+}
+
+static int run(const struct conf *conf)
+{
+    struct celery_error err = {0};
+    size_t words = 0;
+    char **rest = conf_rest(conf, &words);
+    if (words > 0) {
+        (void)celery_fail(&err, CELERY_INVALID, "'%.60s' is no option",
+                          rest[0]);
+        return refuse(&err);
+    }
+    if (conf_bool(conf, "migrate"))
+        return app_migrate(conf);
+    if (api_settings_check(conf, &err) != CELERY_OK)
+        return refuse(&err);
+    if (conf_bool(conf, "check-config")) {
+        conf_print(conf, stdout);
+        return APP_OK;
+    }
+    return app_run(conf);
+}
+
+int main(int argc, char **argv)
+{
+    struct celery_error err = {0};
+    struct conf *conf = NULL;
+    size_t count = 0;
+    const struct conf_setting *settings = api_settings(&count);
+    if (conf_load(settings, count, argc, argv, &conf, &err) != CELERY_OK)
+        return refuse(&err);
+    int code = APP_OK;
+    if (conf_bool(conf, "help"))
+        print_help(settings, count);
+    else if (conf_bool(conf, "version"))
+        (void)puts("cricalgo-api " CRICALGO_VERSION);
+    else
+        code = run(conf);
+    conf_free(conf);
+    return code;
+}

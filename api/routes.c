@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#include "routes.h"
+
+#include "auth.h"
+#include "handlers/handlers.h"
+#include "http/probes.h"
+#include "webhook/body.h"
+
+static const struct http_route routes[] = {
+    {"GET", "/", handle_page, 0, ROUTE_OPEN},
+    {"GET", "/openapi.json", handle_openapi, 0, ROUTE_OPEN},
+    {"GET", "/health", handle_health, 0, ROUTE_OPEN},
+    {"GET", "/healthz", probe_healthz, 0, ROUTE_OPEN},
+    {"GET", "/readyz", handle_ready, 0, ROUTE_OPEN},
+    {"GET", "/metrics", probe_metrics, 0, ROUTE_OPEN},
+    {"GET", "/api/v1/health", handle_health, 0, ROUTE_OPEN},
+    {"GET", "/api/v1/webhooks/health", handle_webhook_health, 0, ROUTE_OPEN},
+    {"GET", "/api/v1/webhook/health", handle_webhook_health, 0, ROUTE_OPEN},
+    {"POST", "/api/v1/webhooks/{chain}", handle_webhook, WEBHOOK_BODY_MAX,
+     ROUTE_OPEN},
+    {"POST", "/api/v1/webhook/{chain}", handle_webhook, WEBHOOK_BODY_MAX,
+     ROUTE_OPEN},
+    {"POST", "/api/v1/auth/register", handle_register, REGISTER_BODY_MAX,
+     ROUTE_OPEN},
+    {"POST", "/api/v1/register", handle_register, REGISTER_BODY_MAX,
+     ROUTE_OPEN},
+    {"GET", "/api/v1/transactions", handle_transactions, 0, ROUTE_GUARDED},
+    {"GET", "/api/v1/transactions/{tx_id}", handle_transaction, 0,
+     ROUTE_GUARDED},
+    {"GET", "/api/v1/wallets/{user_id}", handle_wallet, 0, ROUTE_GUARDED},
+};
+
+const struct http_route *api_routes(size_t *ret_count)
+{
+    *ret_count = sizeof routes / sizeof routes[0];
+    return routes;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/url.h"
+#include "celery/json_scan.h"
+#include "webhook/chains.h"
+
+/* Adding a setting is a row here. */
+static const struct conf_setting settings[] = {
+    {.option = "help",
+     .letter = 'h',
+     .type = CONF_FLAG,
+     .help = "show this text"},
+    {.option = "version", .type = CONF_FLAG, .help = "show the version"},
+    {.option = "check-config",
+     .type = CONF_FLAG,
+     .help = "check the settings, print them, exit"},
+    {.option = "migrate",
+     .type = CONF_FLAG,
+     .help = "apply the schema's missing steps, exit"},
+    {.env = "HOST",
+     .option = "host",
+     .type = CONF_TEXT,
+     .fallback = "127.0.0.1",
+     .help = "IPv4 address to listen on; 0.0.0.0 in containers"},
+    {.env = "PORT",
+     .option = "port",
+     .type = CONF_INT,
+     .fallback = "8000",
+     .min = 0,
+     .max = 65535,
+     .help = "port to listen on; 0 picks a free one and logs it"},
+    {.env = "HTTP_THREADS",
+     .option = "http-threads",
+     .type = CONF_INT,
+     .fallback = "128",
+     .min = 4,
+     .max = 4096,
+     .help = "connections served at once"},
+    {.env = "DATABASE_URL",
+     .option = "database",
+     .type = CONF_TEXT,
+     .fallback = "sqlite:///./cricalgo.db",
+     .help = "the ledger: postgresql://user:password@host:port/db or "
+             "sqlite:///path"},
+    {.env = "DB_POOL_SIZE",
+     .option = "db-pool-size",
+     .type = CONF_INT,
+     .fallback = "10",
+     .min = 1,
+     .max = 1000,
+     .help = "database connections kept open"},
+    {.env = "DB_MAX_OVERFLOW",
+     .option = "db-max-overflow",
+     .type = CONF_INT,
+     .fallback = "20",
+     .min = 0,
+     .max = 1000,
+     .help = "database connections opened beyond the pool when it is busy"},
+    {.env = "DB_POOL_TIMEOUT",
+     .option = "db-pool-timeout",
+     .type = CONF_SECONDS,
+     .fallback = "30",
+     .min = 0.1,
+     .max = 600,
+     .help = "how long to wait for a connection"},
+    {.env = "DB_POOL_RECYCLE",
+     .option = "db-pool-recycle",
+     .type = CONF_SECONDS,
+     .fallback = "3600",
+     .min = -1,
+     .max = 864000,
+     .help = "a connection older than this is replaced; -1 never"},
+    {.env = "DB_STATEMENT_TIMEOUT",
+     .option = "db-statement-timeout",
+     .type = CONF_SECONDS,
+     .fallback = "10",
+     .min = 0.1,
+     .max = 600,
+     .help = "a statement that takes longer is given up"},
+    {.env = "MIGRATE_ON_START",
+     .option = "migrate-on-start",
+     .type = CONF_BOOL,
+     .fallback = "1",
+     .help = "apply the schema's missing steps at start"},
+    {.env = "CELERY_BROKER_URL",
+     .alias = "REDIS_URL",
+     .option = "broker",
+     .letter = 'b',
+     .type = CONF_TEXT,
+     .fallback = "redis://localhost:6379/0",
+     .help = "where tasks go: redis://, amqp://, filesystem:///folder"},
+    {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
+     .option = "broker-transport-options",
+     .type = CONF_TEXT,
+     .help = "JSON object, as in Celery"},
+    {.env = "CELERY_TASK_COMPRESSION",
+     .option = "task-compression",
+     .type = CONF_TEXT,
+     .help = "compression of task bodies: gzip, bzip2, zstd, …"},
+    {.env = "WEBHOOK_SECRET",
+     .type = CONF_TEXT,
+     .secret = true,
+     .help = "secret of the webhooks' signatures; several, comma-separated"},
+    {.env = "WEBHOOK_ALLOW_UNSIGNED",
+     .option = "webhook-allow-unsigned",
+     .type = CONF_BOOL,
+     .fallback = "0",
+     .help = "accept webhooks without a signature: anyone who reaches the port "
+             "can announce money"},
+    {.env = "CONFIRMATION_THRESHOLD",
+     .alias = "CONFIRMATIONS_REQUIRED",
+     .option = "confirmation-threshold",
+     .type = CONF_INT,
+     .fallback = "3",
+     .min = 0,
+     .max = 1000000,
+     .help = "confirmations a deposit needs to be credited"},
+    {.env = "CURRENCY",
+     .option = "currency",
+     .type = CONF_TEXT,
+     .fallback = "USDT",
+     .help = "currency of webhooks that name none"},
+    {.env = "CHAIN_DECIMALS",
+     .option = "chain-decimals",
+     .type = CONF_TEXT,
+     .help =
+         "JSON object of chain to decimals (18 where not listed); an amount "
+         "with more is set aside as a conflict"},
+    {.env = "CHAIN_ASSUME_FINAL",
+     .option = "chain-assume-final",
+     .type = CONF_TEXT,
+     .help = "chains, comma-separated, whose webhooks without confirmations "
+             "are final"},
+    {.env = "API_TOKEN",
+     .type = CONF_TEXT,
+     .secret = true,
+     .help = "bearer token of the reading routes; several, comma-separated; "
+             "unset: they answer on loopback only"},
+    {.env = "DEPOSIT_REENQUEUE_SECONDS",
+     .option = "deposit-reenqueue-seconds",
+     .type = CONF_SECONDS,
+     .fallback = "60",
+     .min = 0.1,
+     .max = 86400,
+     .help = "a deposit still open after this is published again, then after "
+             "twice this, …"},
+    {.env = "DEPOSIT_REENQUEUE_MAX_SECONDS",
+     .option = "deposit-reenqueue-max-seconds",
+     .type = CONF_SECONDS,
+     .fallback = "3600",
+     .min = 0.1,
+     .max = 604800,
+     .help = "the longest time between two publishes"},
+    {.env = "DEPOSIT_SWEEP_INTERVAL",
+     .option = "deposit-sweep-interval",
+     .type = CONF_SECONDS,
+     .fallback = "5",
+     .min = 0.1,
+     .max = 3600,
+     .help = "time between the sweeper's rounds"},
+    {.env = "DEPOSIT_SWEEP_GRACE",
+     .option = "deposit-sweep-grace",
+     .type = CONF_SECONDS,
+     .fallback = "5",
+     .min = 0,
+     .max = 3600,
+     .help = "age at which the sweeper takes a deposit nobody published"},
+    {.env = "SHUTDOWN_GRACE",
+     .option = "shutdown-grace",
+     .type = CONF_SECONDS,
+     .fallback = "15",
+     .min = 0,
+     .max = 600,
+     .help = "how long a stop waits for requests and the publisher"},
+    {.env = "APP_ENV",
+     .option = "app-env",
+     .type = CONF_TEXT,
+     .fallback = "development",
+     .help = "name of the environment, for the log"},
+    {.env = "DEBUG",
+     .option = "debug",
+     .type = CONF_BOOL,
+     .fallback = "0",
+     .help = "log at level debug"},
+    {.env = "LOG_LEVEL",
+     .option = "loglevel",
+     .letter = 'l',
+     .type = CONF_CHOICE,
+     .fallback = "info",
+     .choices = "debug|info|warning|error|critical",
+     .help = "lines below this level are not written"},
+    {.env = "LOG_FORMAT",
+     .option = "log-format",
+     .type = CONF_CHOICE,
+     .fallback = "json",
+     .choices = "json|logfmt",
+     .help = "form of a log line"},
+};
+
+const struct conf_setting *api_settings(size_t *ret_count)
+{
+    *ret_count = sizeof settings / sizeof settings[0];
+    return settings;
+}
+
+static enum celery_status check_options(const struct conf *conf,
+                                        struct celery_error *err)
+{
+    const char *text = conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS");
+    struct celery_json root = {0};
+    if (text == NULL)
+        return CELERY_OK;
+    if (celery_json_parse((struct celery_str){text, strlen(text)}, NULL, &root,
+                          NULL)
+            == CELERY_OK
+        && root.type == CELERY_JSON_OBJECT)
+        return CELERY_OK;
+    return celery_fail(err, CELERY_INVALID,
+                       "CELERY_BROKER_TRANSPORT_OPTIONS='%.60s' is not "
+                       "accepted; accepted: a JSON object",
+                       text);
+}
+
+static enum celery_status check_currency(const struct conf *conf,
+                                         struct celery_error *err)
+{
+    const char *text = conf_text(conf, "CURRENCY");
+    size_t len = strlen(text);
+    bool visible = len < LEDGER_CURRENCY_MAX;
+    for (const char *p = text; *p != '\0'; p++)
+        visible = visible && *p > ' ' && *p <= '~';
+    return visible ? CELERY_OK
+                   : celery_fail(err, CELERY_INVALID,
+                                 "CURRENCY='%.60s' is not accepted; accepted: "
+                                 "1 to 16 visible ASCII characters",
+                                 text);
+}
+
+enum celery_status api_settings_check(const struct conf *conf,
+                                      struct celery_error *err)
+{
+    struct chains chains;
+    struct url url = {0};
+    if (!conf_is_set(conf, "WEBHOOK_SECRET")
+        && !conf_bool(conf, "WEBHOOK_ALLOW_UNSIGNED"))
+        return celery_fail(err, CELERY_INVALID,
+                           "WEBHOOK_SECRET is not set; accepted: a secret, or "
+                           "WEBHOOK_ALLOW_UNSIGNED=1 to accept webhooks from "
+                           "anyone");
+    enum celery_status st =
+        url_parse(conf_text(conf, "DATABASE_URL"), &url, err);
+    if (st == CELERY_OK) {
+        url_done(&url);
+        st = chains_init(&chains, conf_text(conf, "CHAIN_DECIMALS"),
+                         conf_text(conf, "CHAIN_ASSUME_FINAL"), err);
+    }
+    if (st == CELERY_OK)
+        st = check_options(conf, err);
+    if (st == CELERY_OK)
+        st = check_currency(conf, err);
+    return st;
+}
