@@ -46,6 +46,7 @@ static void settled(struct worker *worker, struct pending *pending, bool lost)
         metric_add(worker->metrics.dead_lettered, 1, labels);
     }
     free(pending->detail);
+    request->ack_pending = false;
     if (!pending->keep)
         table_remove(worker, request);
 }
@@ -96,7 +97,22 @@ static void ack_early(struct worker *worker, struct celery_request *request)
     request->state = state;
     worker->pending[worker->pending_count - 1].keep = true;
     request->acked = true;
+    request->ack_pending = true;
     worker->unacked--;
+}
+
+/* A request that acked early and is over: freed now, or with its ack when that
+ * still waits for the broker. */
+static void drop_acked(struct worker *worker, struct celery_request *request)
+{
+    if (!request->ack_pending) {
+        table_remove(worker, request);
+        return;
+    }
+    for (size_t i = 0; i < worker->pending_count; i++) {
+        if (worker->pending[i].request == request)
+            worker->pending[i].keep = false;
+    }
 }
 
 static void store_started(struct worker *worker, struct celery_request *request)
@@ -291,7 +307,7 @@ static void finish(struct worker *worker, struct celery_request *request)
         break;
     }
     if (request->acked)
-        table_remove(worker, request);
+        drop_acked(worker, request);
     else
         settle_push(worker, request, how, reason,
                     reason != NULL ? celery_buf_str(&request->exc_args).data
@@ -373,7 +389,7 @@ void settle_stored(struct worker *worker, struct celery_request *request)
     /* Shutdown while the backend is away: the message comes back, the task runs
      * again. */
     if (request->acked)
-        table_remove(worker, request);
+        drop_acked(worker, request);
     else
         settle_push(worker, request, BROKER_GIVE_BACK, NULL, NULL);
 }
