@@ -58,27 +58,33 @@ static void dec_cmp(sqlite3_context *context, int argc, sqlite3_value **argv)
         sqlite3_result_int(context, amount_compare(a, b));
 }
 
+/* SQLite's memory is aligned to 8 bytes, a 128-bit integer wants 16: the sum is
+ * copied out and in. */
 static void sum_step(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
-    struct sum *sum = sqlite3_aggregate_context(context, sizeof *sum);
+    void *memory = sqlite3_aggregate_context(context, sizeof(struct sum));
+    struct sum sum;
     struct amount a = {0};
     (void)argc;
-    if (sum == NULL || sqlite3_value_type(argv[0]) == SQLITE_NULL)
+    if (memory == NULL || sqlite3_value_type(argv[0]) == SQLITE_NULL)
         return;
-    if (!read_amount(argv[0], &a) || !amount_add(sum->total, a, &sum->total))
-        sum->failed = true;
+    memcpy(&sum, memory, sizeof sum);
+    if (!read_amount(argv[0], &a) || !amount_add(sum.total, a, &sum.total))
+        sum.failed = true;
+    memcpy(memory, &sum, sizeof sum);
 }
 
 static void sum_final(sqlite3_context *context)
 {
     /* Size 0: NULL when there was no row. */
-    const struct sum *sum = sqlite3_aggregate_context(context, 0);
-    if (sum == NULL)
-        answer(context, (struct amount){0});
-    else if (sum->failed)
+    const void *memory = sqlite3_aggregate_context(context, 0);
+    struct sum sum = {.failed = false};
+    if (memory != NULL)
+        memcpy(&sum, memory, sizeof sum);
+    if (sum.failed)
         refuse(context, "dec_sum: not an amount, or out of range");
     else
-        answer(context, sum->total);
+        answer(context, sum.total);
 }
 
 int sqlite_decimal_register(sqlite3 *db)
