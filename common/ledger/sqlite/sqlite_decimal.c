@@ -2,6 +2,7 @@
 #include "ledger/sqlite/sqlite_decimal.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "ledger/amount.h"
 
