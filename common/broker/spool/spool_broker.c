@@ -294,6 +294,14 @@ static enum celery_status spool_renew(struct broker *broker,
     return CELERY_OK;
 }
 
+/* A removed folder lives on as long as we hold it open: nobody else sees what is
+ * written there, and inotify does not tell. */
+static bool is_removed(int dir)
+{
+    struct stat info = {0};
+    return fstat(dir, &info) != 0 || info.st_nlink == 0;
+}
+
 static enum celery_status spool_maintain(struct broker *broker,
                                          struct celery_error *err)
 {
@@ -302,6 +310,10 @@ static enum celery_status spool_maintain(struct broker *broker,
     enum celery_status st = CELERY_OK;
     if (sb->nodename == NULL)
         return CELERY_OK;
+    if (is_removed(sb->queue_dir) || is_removed(sb->own_dir))
+        return spool_drop(sb, celery_fail(err, CELERY_CLOSED,
+                                          "the folders of %s were removed",
+                                          sb->root));
     if (now >= sb->orphans_due_us) {
         sb->orphans_due_us = now + (int64_t)ORPHANS_EVERY_S * USEC_PER_SEC;
         st = spool_restore_orphans(sb, err);
