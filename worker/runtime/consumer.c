@@ -18,7 +18,6 @@
 
 enum {
     RENEW_EVERY_S = 10,
-    DEPTH_EVERY_S = 5,
     CLAIM_EVERY_S = 1,
     LIMITS_EVERY_MS = 100,
     POLL_MIN_MS = 5,
@@ -273,9 +272,6 @@ static void run_timers(struct worker *worker)
     if (broker_connected(worker->broker)
         && clock_monotonic_us() >= worker->renew_due_us)
         renew_leases(worker);
-    if (broker_connected(worker->broker)
-        && due(&worker->depth_due_us, (int64_t)DEPTH_EVERY_S * USEC_PER_SEC))
-        telemetry_depth(worker);
 }
 
 static void earlier(int64_t *deadline, int64_t other)
@@ -297,7 +293,6 @@ static int64_t next_deadline(const struct worker *worker)
     }
     earlier(&deadline, worker->tick_due_us);
     earlier(&deadline, worker->renew_due_us);
-    earlier(&deadline, worker->depth_due_us);
     if (worker->settings.heartbeat_s > 0)
         earlier(&deadline, worker->heartbeat_due_us);
     if (consumer_free(worker) > 0)
@@ -441,6 +436,7 @@ static void turn(struct worker *worker)
     pool_run(worker->pool);
     check_broker(worker, events_flush(&worker->events, worker->broker, &err),
                  &err);
+    telemetry_serve(worker);
     run_timers(worker);
 }
 

@@ -4,13 +4,86 @@
  * dashboards and alerts work on our /metrics unchanged; ours stand beside them.
  */
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "runtime/worker_state.h"
+
+enum { SCRAPE_WAIT_MS = 500 };
 
 #define TASK_LABELS                            \
     {                                          \
         "name", "hostname", "queue_name", NULL \
     }
+
+/* What the broker knows; asked only when somebody wants to know. */
+static void look_up(struct worker *worker)
+{
+    const struct worker_metrics *m = &worker->metrics;
+    const char *host[] = {worker->host_label};
+    metric_set(m->up, worker->phase == WORKER_RUNNING, host);
+    metric_set(m->active, (double)consumer_active(worker), host);
+    metric_set(m->eta, (double)worker->parked, NULL);
+    for (size_t i = 0; i < broker_queue_count(worker->broker); i++) {
+        struct broker_depth depth;
+        struct celery_error err = {0};
+        const char *queue[] = {broker_queue_name(worker->broker, i)};
+        if (!broker_connected(worker->broker)
+            || !broker_queue_active(worker->broker, i)
+            || broker_depth(worker->broker, i, &depth, &err) != CELERY_OK)
+            continue;
+        metric_set(m->queue_length, (double)depth.ready, queue);
+        metric_set(m->unacked, (double)depth.unacked, queue);
+        metric_set(m->dead, (double)depth.dead, queue);
+        metric_set(m->oldest, depth.oldest_s > 0 ? depth.oldest_s : 0, NULL);
+    }
+}
+
+void telemetry_serve(struct worker *worker)
+{
+    lock_acquire(&worker->scrape_lock);
+    uint64_t wanted = worker->scrapes_wanted;
+    bool serve = wanted != worker->scrapes_served;
+    lock_release(&worker->scrape_lock);
+    if (!serve)
+        return;
+    look_up(worker);
+    lock_acquire(&worker->scrape_lock);
+    worker->scrapes_served = wanted;
+    (void)pthread_cond_broadcast(&worker->scrape_done);
+    lock_release(&worker->scrape_lock);
+}
+
+/* thread: http. Asks the consumer and waits for it, but not long: a scrape of a
+ * worker whose broker hangs shows the last values. */
+static void on_scrape(void *arg)
+{
+    struct worker *worker = arg;
+    static const uint64_t one = 1;
+    int64_t until_us = clock_monotonic_us() + SCRAPE_WAIT_MS * USEC_PER_MSEC;
+    const struct timespec until = {.tv_sec = until_us / USEC_PER_SEC,
+                                   .tv_nsec = until_us % USEC_PER_SEC * 1000};
+    int rc = 0;
+    lock_acquire(&worker->scrape_lock);
+    uint64_t mine = ++worker->scrapes_wanted;
+    (void)!write(worker->done.fd, &one, sizeof one);
+    while (worker->scrapes_served < mine && rc == 0)
+        rc = pthread_cond_timedwait(&worker->scrape_done,
+                                    &worker->scrape_lock.mutex, &until);
+    lock_release(&worker->scrape_lock);
+}
+
+static void start_scrapes(struct worker *worker)
+{
+    pthread_condattr_t attr;
+    (void)pthread_mutex_init(&worker->scrape_lock.mutex, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&worker->scrape_done, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    metrics_on_collect(on_scrape, worker);
+}
 
 void telemetry_register(struct worker *worker)
 {
@@ -162,6 +235,7 @@ void telemetry_register(struct worker *worker)
     metric_add(m->lease_lost, 0, NULL);
     metric_add(m->reconnects, 0, NULL);
 
+    start_scrapes(worker);
     const char *at = strchr(worker->settings.nodename, '@');
     worker->host_label = at != NULL ? at + 1 : worker->settings.nodename;
 }
@@ -174,27 +248,4 @@ void telemetry_count(struct worker *worker, struct metric *metric,
                             worker->host_label,
                             broker_queue_name(worker->broker, request->queue)};
     metric_add(metric, 1, values);
-}
-
-/* Once every few seconds: what the broker knows. */
-void telemetry_depth(struct worker *worker)
-{
-    const struct worker_metrics *m = &worker->metrics;
-    const char *host[] = {worker->host_label};
-    metric_set(m->up, worker->phase == WORKER_RUNNING, host);
-    metric_set(m->active, (double)consumer_active(worker), host);
-    metric_set(m->eta, (double)worker->parked, NULL);
-    for (size_t i = 0; i < broker_queue_count(worker->broker); i++) {
-        struct broker_depth depth;
-        struct celery_error err = {0};
-        const char *queue[] = {broker_queue_name(worker->broker, i)};
-        if (!broker_queue_active(worker->broker, i)
-            || broker_depth(worker->broker, i, &depth, &err) != CELERY_OK)
-            continue;
-        metric_set(m->queue_length, (double)depth.ready, queue);
-        metric_set(m->unacked, (double)depth.unacked, queue);
-        metric_set(m->dead, (double)depth.dead, queue);
-        if (depth.oldest_s >= 0)
-            metric_set(m->oldest, depth.oldest_s, NULL);
-    }
 }

@@ -184,7 +184,6 @@ static enum celery_status first_connect(struct worker *worker,
     }
     worker->connected = true;
     heartbeat_send(worker, "worker-online");
-    telemetry_depth(worker);
     return CELERY_OK;
 }
 

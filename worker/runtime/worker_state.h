@@ -101,6 +101,10 @@ struct worker {
     uint64_t *totals; /* accepted, by index in the registry */
     struct worker_metrics metrics;
     const char *host_label; /* node name after '@' */
+    struct lock scrape_lock; /* of the two below */
+    pthread_cond_t scrape_done;
+    uint64_t scrapes_wanted; /* /metrics waits for fresh queue lengths */
+    uint64_t scrapes_served;
 
     bool more; /* the last claim was full: there may be more */
     int64_t claim_due_us;
@@ -108,7 +112,6 @@ struct worker {
     int64_t heartbeat_due_us;
     int64_t tick_due_us;
     int64_t renew_due_us;
-    int64_t depth_due_us;
     int64_t limits_due_us;
     int64_t reconnect_due_us;
     int64_t lost_since_us; /* 0: connected */
@@ -164,7 +167,8 @@ void heartbeat_answer(struct worker *worker);
 
 /* telemetry.c */
 void telemetry_register(struct worker *worker);
-void telemetry_depth(struct worker *worker);
+/* Looks up the queues' lengths when a scrape waits for them. */
+void telemetry_serve(struct worker *worker);
 /* metric{name=task, hostname=ours, queue_name=its queue} + 1 */
 void telemetry_count(struct worker *worker, struct metric *metric,
                      const struct celery_request *request);

@@ -62,6 +62,7 @@ enum celery_status redis_broker_drop(struct redis_broker *rb,
     free(rb->declared);
     rb->declared = NULL;
     rb->declared_count = 0;
+    rb->register_due_us = 0;
     return st;
 }
 

@@ -43,6 +43,7 @@ struct redis_broker {
     size_t rotation; /* which queue is asked first */
     double oldest_s;
     int64_t alive_due_us;
+    int64_t register_due_us;
     int64_t orphans_due_us;
     int64_t restore_due_us;
     int64_t bindings_due_us;

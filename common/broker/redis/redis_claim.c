@@ -24,22 +24,26 @@ enum { CLAIM_BYTES = 1 << 20, QUEUES_MAX = 64 };
  * KEYS: unacked, unacked_index, then the lists in the order of service, then a
  * dead list for each of them. ARGV: how many, how many bytes, the tag's prefix,
  * its first counter, the number of lists, then for each list its queue as a JSON
- * string. Answers the time, the number of entries sent to the dead lists, and
- * pairs of (list, message).
+ * string. Answers the number of entries sent to the dead lists, and pairs of
+ * (list, message).
  *
- * The two counts at the top make a key of the wrong type fail before anything
- * is popped: a script is not rolled back. A claim that empties the lists asks
- * EXISTS for each: with CLIENT TRACKING that arms the wake-up for the next push.
+ * EXISTS of all lists arms the wake-up for the next push (CLIENT TRACKING), so it
+ * is asked whenever nothing is left to take; first of all, so that an idle claim
+ * is one command. The two counts before the loop make a key of the wrong type
+ * fail before anything is popped: a script is not rolled back.
  */
 static struct redis_script claim_script = {
     .source =
-        "redis.call('HLEN', KEYS[1]) redis.call('ZCARD', KEYS[2])\n"
         "local max, budget = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
         "local prefix, n, lists = ARGV[3], tonumber(ARGV[4]), "
         "tonumber(ARGV[5])\n"
+        "local function some() return redis.call('EXISTS',\n"
+        "  unpack(KEYS, 3, 2 + lists)) > 0 end\n"
+        "local out, h, z, taken = {0}, {}, {}, 0\n"
+        "if not some() then return out end\n"
+        "redis.call('HLEN', KEYS[1]) redis.call('ZCARD', KEYS[2])\n"
         "local t = redis.call('TIME')\n"
         "local now = t[1] .. '.' .. string.format('%06d', t[2])\n"
-        "local out, h, z, taken, dead = {now, 0}, {}, {}, 0, 0\n"
         "for i = 1, lists do\n"
         "  local tail = ',\"\",' .. ARGV[5 + i] .. ']'\n"
         "  while taken < max and budget > 0 do\n"
@@ -53,7 +57,7 @@ static struct redis_script claim_script = {
         "      z[#z + 1] = now z[#z + 1] = tag\n"
         "      out[#out + 1] = i out[#out + 1] = raw\n"
         "    else\n"
-        "      dead = dead + 1\n"
+        "      out[1] = out[1] + 1\n"
         "      redis.call('LPUSH', KEYS[2 + lists + i],\n"
         "        '{\"x-dead-reason\": \"undecodable\", \"x-dead-queue\": '\n"
         "        .. ARGV[5 + i] .. ', \"x-dead-at\": ' .. now\n"
@@ -65,10 +69,7 @@ static struct redis_script claim_script = {
         "  redis.call('HSET', KEYS[1], unpack(h))\n"
         "  redis.call('ZADD', KEYS[2], unpack(z))\n"
         "end\n"
-        "if taken < max and budget > 0 then\n"
-        "  for i = 1, lists do redis.call('EXISTS', KEYS[2 + i]) end\n"
-        "end\n"
-        "out[2] = dead\n"
+        "if taken < max and budget > 0 then some() end\n"
         "return out\n"};
 
 /* KEYS: unacked, unacked_index. ARGV: tag, 1 to get the message back. A claim
@@ -172,13 +173,13 @@ static enum celery_status read_claim(struct redis_broker *rb,
                                      size_t *ret_count,
                                      struct celery_error *err)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2
-        || (reply->elements - 2) / 2 > max)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1
+        || (reply->elements - 1) / 2 > max)
         return celery_fail(err, CELERY_MALFORMED, "the claim script's answer");
-    size_t count = (reply->elements - 2) / 2;
+    size_t count = (reply->elements - 1) / 2;
     for (size_t i = 0; i < count; i++) {
-        const redisReply *list = reply->element[2 + 2 * i];
-        const redisReply *raw = reply->element[3 + 2 * i];
+        const redisReply *list = reply->element[1 + 2 * i];
+        const redisReply *raw = reply->element[2 + 2 * i];
         size_t at = (size_t)list->integer - 1;
         struct broker_delivery *d = &ret[i];
         *d = (struct broker_delivery){.queue = call->list_queue[at],

@@ -17,6 +17,7 @@
 enum {
     LEASES_PER_SCRIPT = 500,
     ORPHANS_EVERY_S = 10,
+    REGISTER_EVERY_S = 60,
     RESTORE_EVERY_S = 30,
     BINDINGS_EVERY_S = 20 * 60,
 };
@@ -85,20 +86,6 @@ enum celery_status redis_renew(struct broker *broker,
     return redis_broker_fatal(st) ? redis_broker_drop(rb, st) : st;
 }
 
-enum celery_status redis_say_alive(struct redis_broker *rb,
-                                   struct celery_error *err)
-{
-    char name[CELERY_TASK_ID_LEN + 32];
-    (void)snprintf(name, sizeof name, "celery-c.alive.%s", rb->uuid);
-    char *alive = redis_key(rb, name);
-    char *workers = redis_key(rb, "celery-c.workers");
-    redis_appendf(rb->commands, "SADD %s %s", workers, rb->uuid);
-    redis_appendf(rb->commands, "SET %s 1 EX %d", alive, REDIS_ALIVE_S);
-    free(alive);
-    free(workers);
-    return redis_expect_ok(rb->commands, 2, redis_broker_deadline(rb), err);
-}
-
 static bool due(int64_t *at_us, int every_s)
 {
     int64_t now = clock_monotonic_us();
@@ -106,6 +93,25 @@ static bool due(int64_t *at_us, int every_s)
         return false;
     *at_us = now + (int64_t)every_s * USEC_PER_SEC;
     return true;
+}
+
+enum celery_status redis_say_alive(struct redis_broker *rb,
+                                   struct celery_error *err)
+{
+    char name[CELERY_TASK_ID_LEN + 32];
+    (void)snprintf(name, sizeof name, "celery-c.alive.%s", rb->uuid);
+    char *alive = redis_key(rb, name);
+    size_t replies = 1;
+    redis_appendf(rb->commands, "SET %s 1 EX %d", alive, REDIS_ALIVE_S);
+    free(alive);
+    if (due(&rb->register_due_us, REGISTER_EVERY_S)) {
+        char *workers = redis_key(rb, "celery-c.workers");
+        redis_appendf(rb->commands, "SADD %s %s", workers, rb->uuid);
+        free(workers);
+        replies++;
+    }
+    return redis_expect_ok(rb->commands, replies, redis_broker_deadline(rb),
+                           err);
 }
 
 enum celery_status redis_maintain(struct broker *broker,
