@@ -21,7 +21,8 @@
 #include "routes.h"
 #include "version.h"
 
-enum { MIGRATE_RETRY_MS = 1000, POSTGRES_INGEST_THREADS = 2 };
+/* One commit at a time: measured, a second one only makes the batches smaller. */
+enum { MIGRATE_RETRY_MS = 1000, INGEST_THREADS = 1 };
 
 struct app {
     const struct conf *conf;
@@ -110,14 +111,10 @@ static enum celery_status start_publisher(struct app *app,
 static enum celery_status start_ingest(struct app *app,
                                        struct celery_error *err)
 {
-    bool sqlite =
-        strncmp(conf_text(app->conf, "DATABASE_URL"), "sqlite", 6) == 0;
     struct ingest_options options = {
         .ledger = app->api.ledger,
         .publisher = app->publisher,
-        /* SQLite has one writer; PostgreSQL commits one batch while the next
-         * is on its way. */
-        .threads = sqlite ? 1 : POSTGRES_INGEST_THREADS,
+        .threads = INGEST_THREADS,
     };
     return ingest_start(&options, &app->api.ingest, err);
 }

@@ -35,7 +35,7 @@ static struct chain *row(struct chains *chains, const char *name)
         return NULL;
     struct chain *added = &chains->list[chains->count++];
     *added = (struct chain){.decimals = AMOUNT_DECIMALS};
-    (void)strncpy(added->name, name, sizeof added->name - 1);
+    memcpy(added->name, name, strlen(name) + 1);
     return added;
 }
 
