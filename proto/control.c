@@ -110,7 +110,10 @@ enum celery_status celery_control_decode(const struct celery_envelope *envelope,
 {
     struct celery_json body;
     struct celery_json values[N];
-    struct celery_control_request request = {.clock = 0};
+    struct celery_control_request request = {
+        .arguments = {CELERY_JSON_NONE, {"", 0}},
+        .destination = {CELERY_JSON_NONE, {"", 0}},
+    };
 
     enum celery_status status =
         celery_content_decode(&envelope->content, CELERY_ACCEPT_JSON, limits,

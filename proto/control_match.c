@@ -91,7 +91,9 @@ static bool translate(struct celery_str pattern, struct celery_buf *buf)
     celery_buf_append(buf, CELERY_STR("^("));
     for (size_t i = 0; i < pattern.len; i++) {
         char c = pattern.data[i];
-        char next = i + 1 < pattern.len ? pattern.data[i + 1] : '\0';
+        char next = '\0';
+        if (i + 1 < pattern.len)
+            next = pattern.data[i + 1];
         if (c == '\0' || c == '{' || (c == '\\' && next >= '0' && next <= '9'))
             return false;
         if (c == '\\' && next == 'd') {

@@ -45,7 +45,7 @@ static bool reads_back(const struct digits *r, double d)
     (void)snprintf(text, sizeof text, "%.*se%d", r->len, r->text,
                    r->exponent - (r->len - 1));
     double back = strtod(text, NULL);
-    return memcmp(&back, &d, sizeof d) == 0;
+    return !(back < d) && !(back > d);
 }
 
 /* One more in the last place. */
@@ -82,28 +82,33 @@ static struct digits shortest(double d)
     return round_to(d, MAX_DIGITS);
 }
 
+/* 1.5e-07: at least two digits of exponent. */
+static char *put_exponent(char *p, const struct digits *r)
+{
+    int e = r->exponent < 0 ? -r->exponent : r->exponent;
+
+    *p++ = r->text[0];
+    if (r->len > 1) {
+        *p++ = '.';
+        memcpy(p, r->text + 1, (size_t)r->len - 1);
+        p += r->len - 1;
+    }
+    *p++ = 'e';
+    *p++ = (char)(r->exponent < 0 ? '-' : '+');
+    if (e >= 100)
+        *p++ = (char)('0' + e / 100);
+    *p++ = (char)('0' + e / 10 % 10);
+    *p++ = (char)('0' + e % 10);
+    return p;
+}
+
 /* repr() puts a point into what lies in [1e-4, 1e16), else an exponent. */
 static char *put_digits(char *p, const struct digits *r)
 {
     int point = r->exponent + 1; /* digits before the point */
 
-    if (point > 16 || point <= -4) {
-        *p++ = r->text[0];
-        if (r->len > 1) {
-            *p++ = '.';
-            memcpy(p, r->text + 1, (size_t)r->len - 1);
-            p += r->len - 1;
-        }
-        int e = r->exponent < 0 ? -r->exponent : r->exponent;
-        *p++ = 'e';
-        *p++ = r->exponent < 0 ? '-' : '+';
-        if (e >= 100)
-            *p++ = (char)('0' + e / 100);
-        *p++ = (char)('0' + e / 10 % 10);
-        *p++ = (char)('0' + e % 10);
-        return p;
-    }
-
+    if (point > 16 || point <= -4)
+        return put_exponent(p, r);
     if (point <= 0) {
         *p++ = '0';
         *p++ = '.';
@@ -113,7 +118,7 @@ static char *put_digits(char *p, const struct digits *r)
     for (int i = 0; i < r->len || i < point; i++) {
         if (i == point && point > 0)
             *p++ = '.';
-        *p++ = i < r->len ? r->text[i] : '0';
+        *p++ = (char)(i < r->len ? r->text[i] : '0');
     }
     if (point >= r->len) {
         *p++ = '.';

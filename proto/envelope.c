@@ -152,8 +152,8 @@ enum celery_status celery_envelope_decode(struct celery_str raw,
                                           struct celery_error *err)
 {
     const struct celery_limits defaults = CELERY_LIMITS_DEFAULT;
-    struct celery_json root;
-    struct source s;
+    struct celery_json root = {CELERY_JSON_NONE, {"", 0}};
+    struct source s = {0};
     struct celery_envelope e = {.priority = 0};
 
     if (limits == NULL)

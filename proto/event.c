@@ -295,6 +295,6 @@ void celery_event_routing_key(const char *type, char ret[64])
     size_t i = 0;
 
     for (; type[i] != '\0' && i < 63; i++)
-        ret[i] = type[i] == '-' ? '.' : type[i];
+        ret[i] = (char)(type[i] == '-' ? '.' : type[i]);
     ret[i] = '\0';
 }

@@ -180,6 +180,18 @@ struct celery_json celery_json_get(struct celery_json object, const char *key)
     return found;
 }
 
+/* The index of name among n keys, looked for from guess on; n: none. */
+static size_t find_key(struct celery_json name, const char *const *keys,
+                       size_t n, size_t guess)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t at = (guess + i) % n;
+        if (string_is(name, keys[at], strlen(keys[at])))
+            return at;
+    }
+    return n;
+}
+
 void celery_json_pick(struct celery_json object, const char *const *keys,
                       size_t n, struct celery_json *ret_values)
 {
@@ -194,14 +206,11 @@ void celery_json_pick(struct celery_json object, const char *const *keys,
     struct celery_json_iter iter = celery_json_iter(object);
     size_t guess = 0; /* members mostly come in the order of the table */
     while (celery_json_next(&iter, &name, &value)) {
-        for (size_t i = 0; i < n; i++) {
-            size_t at = (guess + i) % n;
-            if (string_is(name, keys[at], strlen(keys[at]))) {
-                ret_values[at] = value;
-                guess = at + 1;
-                break;
-            }
-        }
+        size_t at = find_key(name, keys, n, guess);
+        if (at == n)
+            continue;
+        ret_values[at] = value;
+        guess = at + 1;
     }
 }
 

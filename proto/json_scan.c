@@ -95,6 +95,22 @@ static const uint8_t classes[256] = {
 #undef X16
 /* clang-format on */
 
+/* At a byte of a string that is not plain and no quote. */
+static bool scan_special(struct scanner *s)
+{
+    const unsigned char *p = (const unsigned char *)s->p;
+
+    if (classes[*p] == ESCAPE)
+        return scan_escape(s);
+    if (classes[*p] == CONTROL)
+        return malformed(s, "control character in a string");
+    size_t len = cel_utf8_len(p, (const unsigned char *)s->end, false);
+    if (len == 0)
+        return malformed(s, "invalid UTF-8");
+    s->p += len;
+    return true;
+}
+
 /* At the opening quote. */
 static bool scan_string(struct scanner *s)
 {
@@ -104,25 +120,12 @@ static bool scan_string(struct scanner *s)
             s->p++;
         if (s->p == s->end)
             return malformed(s, "unterminated string");
-        switch (classes[(unsigned char)*s->p]) {
-        case QUOTE:
+        if (*s->p == '"') {
             s->p++;
             return true;
-        case ESCAPE:
-            if (!scan_escape(s))
-                return false;
-            break;
-        case CONTROL:
-            return malformed(s, "control character in a string");
-        default: {
-            size_t len = cel_utf8_len((const unsigned char *)s->p,
-                                      (const unsigned char *)s->end, false);
-            if (len == 0)
-                return malformed(s, "invalid UTF-8");
-            s->p += len;
-            break;
         }
-        }
+        if (!scan_special(s))
+            return false;
     }
 }
 
@@ -136,36 +139,35 @@ static bool scan_word(struct scanner *s, const char *word)
     return true;
 }
 
+/* Is the next character one of the two? Then it is read. */
+static bool read_either(struct scanner *s, char a, char b)
+{
+    if (s->p == s->end || (*s->p != a && *s->p != b))
+        return false;
+    s->p++;
+    return true;
+}
+
+static bool scan_digits(struct scanner *s, const char *missing)
+{
+    if (!is_digit(s))
+        return malformed(s, missing);
+    while (is_digit(s))
+        s->p++;
+    return true;
+}
+
 static bool scan_number(struct scanner *s)
 {
-    if (*s->p == '-') {
-        s->p++;
-        if (s->p != s->end && *s->p == 'I')
-            return scan_word(s, "Infinity");
-    }
-    if (!is_digit(s))
-        return malformed(s, "no JSON value");
-    if (*s->p == '0') {
-        s->p++;
-    } else {
-        while (is_digit(s))
-            s->p++;
-    }
-    if (s->p != s->end && *s->p == '.') {
-        s->p++;
-        if (!is_digit(s))
-            return malformed(s, "digit expected after the point");
-        while (is_digit(s))
-            s->p++;
-    }
-    if (s->p != s->end && (*s->p == 'e' || *s->p == 'E')) {
-        s->p++;
-        if (s->p != s->end && (*s->p == '+' || *s->p == '-'))
-            s->p++;
-        if (!is_digit(s))
-            return malformed(s, "digit expected in the exponent");
-        while (is_digit(s))
-            s->p++;
+    if (read_either(s, '-', '-') && s->p != s->end && *s->p == 'I')
+        return scan_word(s, "Infinity");
+    if (!read_either(s, '0', '0') && !scan_digits(s, "no JSON value"))
+        return false;
+    if (read_either(s, '.', '.') && !scan_digits(s, "digit expected"))
+        return false;
+    if (read_either(s, 'e', 'E')) {
+        (void)read_either(s, '+', '-');
+        return scan_digits(s, "digit expected");
     }
     return true;
 }
@@ -312,7 +314,7 @@ enum celery_status celery_json_parse(struct celery_str text,
                                      struct celery_error *err)
 {
     const struct celery_limits defaults = CELERY_LIMITS_DEFAULT;
-    struct scanner s;
+    struct scanner s = {.status = CELERY_OK, .problem = ""};
 
     if (limits == NULL)
         limits = &defaults;
@@ -320,10 +322,7 @@ enum celery_status celery_json_parse(struct celery_str text,
     s.p = s.start;
     s.end = s.start + text.len;
     s.elements_left = limits->elements;
-    s.depth = 0;
     s.max_depth = limits->depth < MAX_DEPTH ? limits->depth : MAX_DEPTH;
-    s.problem = "";
-    s.status = CELERY_OK;
 
     skip_space(&s);
     const char *root = s.p;

@@ -135,7 +135,7 @@ bool cel_unescape_next(struct cel_unescape *u, char *out,
         return true;
     }
     const char *at = memchr(from, kind, sizeof from - 1);
-    out[0] = at == NULL ? kind : to[at - from];
+    out[0] = (char)(at == NULL ? kind : to[at - from]);
     ret->len = 1;
     return true;
 }

@@ -9,6 +9,44 @@
 #include "celery/content.h"
 #include "message_fields.h"
 
+/* Nothing is set, and nothing is a null pointer either. */
+#define NO_TEXT \
+    {           \
+        "", 0   \
+    }
+#define NO_VALUE          \
+    {                     \
+        CELERY_JSON_NONE, \
+        {                 \
+            "", 0         \
+        }                 \
+    }
+static const struct celery_message empty = {
+    .task = NO_TEXT,
+    .id = NO_TEXT,
+    .shadow = NO_TEXT,
+    .root_id = NO_TEXT,
+    .parent_id = NO_TEXT,
+    .group = NO_TEXT,
+    .argsrepr = NO_TEXT,
+    .kwargsrepr = NO_TEXT,
+    .origin = NO_TEXT,
+    .reply_to = NO_TEXT,
+    .correlation_id = NO_TEXT,
+    .eta_text = NO_TEXT,
+    .expires_text = NO_TEXT,
+    .group_index = -1,
+    .args = NO_VALUE,
+    .kwargs = NO_VALUE,
+    .callbacks = NO_VALUE,
+    .errbacks = NO_VALUE,
+    .chain = NO_VALUE,
+    .chord = NO_VALUE,
+    .stamped_headers = NO_VALUE,
+    .stamps = NO_VALUE,
+    .headers = NO_VALUE,
+};
+
 static enum celery_status check_headers(const struct celery_envelope *envelope,
                                         const struct celery_limits *limits,
                                         struct celery_error *err)
@@ -27,7 +65,9 @@ static enum celery_status finish(enum celery_status status,
                                  struct celery_message *ret)
 {
     if (status != CELERY_OK) {
-        struct celery_message named = {.task = ret->task, .id = ret->id};
+        struct celery_message named = empty;
+        named.task = ret->task;
+        named.id = ret->id;
         *ret = named;
     }
     return status;
@@ -46,7 +86,7 @@ enum celery_status celery_message_decode(const struct celery_envelope *envelope,
 
     if (limits == NULL)
         limits = &defaults;
-    *ret = (struct celery_message){.group_index = -1};
+    *ret = empty;
     ret->headers = envelope->headers;
     ret->reply_to = envelope->reply_to;
     ret->correlation_id = envelope->correlation_id;

@@ -15,7 +15,6 @@ enum cel_typed cel_typed_get(struct celery_json object,
     struct celery_json value;
     struct celery_json type = {CELERY_JSON_NONE, {"", 0}};
     struct celery_json inner = type;
-    int members = 0;
 
     if (object.type != CELERY_JSON_OBJECT)
         return CEL_TYPED_NONE;
@@ -26,8 +25,6 @@ enum cel_typed cel_typed_get(struct celery_json object,
         else if (celery_json_is(key, "__value__"))
             inner = value;
         else
-            return CEL_TYPED_NONE;
-        if (++members > 2)
             return CEL_TYPED_NONE;
     }
     if (type.type != CELERY_JSON_STRING || inner.type == CELERY_JSON_NONE)

@@ -60,8 +60,8 @@ enum celery_status backend_store(struct backend *backend,
 }
 
 enum celery_status backend_get(struct backend *backend, const char *task_id,
-                               struct celery_buf *ret_document,
-                               bool *ret_found, struct celery_error *err)
+                               struct celery_buf *ret_document, bool *ret_found,
+                               struct celery_error *err)
 {
     return backend->driver->get(backend, task_id, ret_document, ret_found, err);
 }
@@ -82,13 +82,14 @@ struct celery_str backend_state(struct celery_str document)
 
 static bool is(struct celery_str state, const char *text)
 {
-    return state.len == strlen(text) && memcmp(state.data, text, state.len) == 0;
+    return state.len == strlen(text)
+        && memcmp(state.data, text, state.len) == 0;
 }
 
 bool backend_may_store(const struct backend_item *item, struct celery_str state)
 {
     if (item->if_unknown)
         return state.len == 0 || is(state, "PENDING") || is(state, "RECEIVED")
-               || is(state, "RETRY") || is(state, "REJECTED");
+            || is(state, "RETRY") || is(state, "REJECTED");
     return !is(state, "SUCCESS");
 }

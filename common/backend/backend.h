@@ -16,16 +16,18 @@
 struct backend;
 
 struct backend_options {
-    const char *url;          /* redis://…, file:///folder */
-    const char *transport_options; /* result_backend_transport_options or NULL */
-    double expires_s;         /* result_expires; 0: never */
-    double timeout_s;         /* 0: 5 s */
+    const char *url; /* redis://…, file:///folder */
+    const char
+        *transport_options; /* result_backend_transport_options or NULL */
+    double expires_s;       /* result_expires; 0: never */
+    double timeout_s;       /* 0: 5 s */
 };
 
 struct backend_item {
     const char *task_id;
     struct celery_str document;
-    bool if_unknown; /* only when nothing, RECEIVED, RETRY or REJECTED is stored:
+    bool
+        if_unknown; /* only when nothing, RECEIVED, RETRY or REJECTED is stored:
                         what the revoke command may overwrite */
 };
 
@@ -41,8 +43,7 @@ enum celery_status backend_store(struct backend *backend,
 
 /* Appends the stored document; *ret_found false: nothing is stored. */
 enum celery_status backend_get(struct backend *backend, const char *task_id,
-                               struct celery_buf *ret_document,
-                               bool *ret_found, struct celery_error *err)
-    CELERY_MUST_CHECK;
+                               struct celery_buf *ret_document, bool *ret_found,
+                               struct celery_error *err) CELERY_MUST_CHECK;
 
 #endif /* BACKEND_BACKEND_H */

@@ -31,7 +31,8 @@ struct celery_str backend_state(struct celery_str document);
 
 /* May item overwrite what is stored (state empty: nothing is)? Source:
  * celery/backends/base.py _store_result, celery/worker/control.py _revoke. */
-bool backend_may_store(const struct backend_item *item, struct celery_str state);
+bool backend_may_store(const struct backend_item *item,
+                       struct celery_str state);
 
 extern const struct backend_driver redis_backend_driver;
 extern const struct backend_driver file_backend_driver;

@@ -112,7 +112,7 @@ static bool write_whole(int dir, const char *name, struct celery_str text)
            && (n = write(fd, text.data + done, text.len - done)) > 0)
         done += (size_t)n;
     bool good = close(fd) == 0 && done == text.len
-                && renameat(dir, temporary, dir, name) == 0;
+             && renameat(dir, temporary, dir, name) == 0;
     if (!good)
         (void)unlinkat(dir, temporary, 0);
     return good;
@@ -131,7 +131,7 @@ static enum celery_status store_one(struct file_backend *fb,
     if (known)
         state = backend_state(celery_buf_str(&old));
     bool good = !backend_may_store(item, state)
-                || write_whole(fb->dir, name, item->document);
+             || write_whole(fb->dir, name, item->document);
     celery_buf_done(&old);
     return good ? CELERY_OK
                 : celery_fail(err, CELERY_IO, "cannot write to %.120s: %s",

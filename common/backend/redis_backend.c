@@ -21,18 +21,17 @@ enum { DEFAULT_TIMEOUT_S = 5, PIPELINE_MAX = 256 };
 /* KEYS: the result's key. ARGV: document, seconds (0: for ever), 1 for "only if
  * unknown", channel. The state stands at the head of the document. */
 static struct redis_script store_script = {
-    .source =
-        "local v = redis.call('GET', KEYS[1])\n"
-        "if v then\n"
-        "  local s = string.match(v, '^{\"status\": \"(%a+)\"') or ''\n"
-        "  if s == 'SUCCESS' then return 0 end\n"
-        "  if ARGV[3] == '1' and s ~= 'PENDING' and s ~= 'RECEIVED'\n"
-        "    and s ~= 'RETRY' and s ~= 'REJECTED' then return 0 end\n"
-        "end\n"
-        "if ARGV[2] == '0' then redis.call('SET', KEYS[1], ARGV[1])\n"
-        "else redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end\n"
-        "redis.call('PUBLISH', ARGV[4], ARGV[1])\n"
-        "return 1\n"};
+    .source = "local v = redis.call('GET', KEYS[1])\n"
+              "if v then\n"
+              "  local s = string.match(v, '^{\"status\": \"(%a+)\"') or ''\n"
+              "  if s == 'SUCCESS' then return 0 end\n"
+              "  if ARGV[3] == '1' and s ~= 'PENDING' and s ~= 'RECEIVED'\n"
+              "    and s ~= 'RETRY' and s ~= 'REJECTED' then return 0 end\n"
+              "end\n"
+              "if ARGV[2] == '0' then redis.call('SET', KEYS[1], ARGV[1])\n"
+              "else redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end\n"
+              "redis.call('PUBLISH', ARGV[4], ARGV[1])\n"
+              "return 1\n"};
 
 struct redis_backend {
     struct backend backend;
@@ -119,8 +118,8 @@ static enum celery_status connect_if_needed(struct redis_backend *rb,
 {
     if (rb->conn != NULL)
         return CELERY_OK;
-    enum celery_status st = redis_conn_open(
-        &rb->endpoint, "celery-c-results", deadline(rb), &rb->conn, err);
+    enum celery_status st = redis_conn_open(&rb->endpoint, "celery-c-results",
+                                            deadline(rb), &rb->conn, err);
     if (st == CELERY_OK)
         st = redis_script_load(rb->conn, &store_script, deadline(rb), err);
     return st != CELERY_OK ? drop(rb, st) : st;

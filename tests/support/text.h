@@ -27,14 +27,14 @@ static inline struct celery_json json(const char *s)
     return root;
 }
 
-#define ASSERT_TEXT(got, want)                                           \
-    do {                                                                 \
-        struct celery_str got_ = (got);                                  \
-        const char *want_ = (want);                                      \
-        ck_assert_msg(got_.len == strlen(want_)                          \
-                          && memcmp(got_.data, want_, got_.len) == 0,    \
-                      "got '%.*s', want '%s'", (int)got_.len, got_.data, \
-                      want_);                                            \
+#define ASSERT_TEXT(got, want)                                                 \
+    do {                                                                       \
+        struct celery_str got_ = (got);                                        \
+        const char *want_ = (want);                                            \
+        ck_assert_msg(                                                         \
+            got_.len == strlen(want_)                                          \
+                && (got_.len == 0 || memcmp(got_.data, want_, got_.len) == 0), \
+            "got '%.*s', want '%s'", (int)got_.len, got_.data, want_);         \
     } while (0)
 
 #define ASSERT_BUF(buf, want)                                \

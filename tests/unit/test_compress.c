@@ -166,6 +166,13 @@ START_TEST(treats_what_follows_as_python_does)
         }
         ck_assert_int_eq(status, CELERY_OK);
         ASSERT_BUF(&plain, table[i].twice);
+
+        /* A second stream that is cut short is an error, but to zlib. */
+        packed.len--;
+        celery_buf_clear(&plain);
+        ck_assert_int_eq(celery_decompress(name, celery_buf_str(&packed), 100,
+                                           &plain, NULL),
+                         i == 0 ? CELERY_OK : CELERY_MALFORMED);
     }
 }
 END_TEST

@@ -162,7 +162,10 @@ START_TEST(long_patterns_are_refused)
     };
 
     memset(pattern, '.', sizeof pattern);
-    memcpy(pattern, "w@h|", 4);
+    pattern[0] = 'w';
+    pattern[1] = '@';
+    pattern[2] = 'h';
+    pattern[3] = '|';
     ck_assert(celery_control_is_for(&r, "w@h"));
     r.pattern.len = 257;
     ck_assert(!celery_control_is_for(&r, "w@h"));

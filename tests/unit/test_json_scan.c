@@ -287,7 +287,7 @@ START_TEST(reads_numbers_exactly)
     for (size_t i = 0; i < sizeof doubles / sizeof doubles[0]; i++) {
         double d = 0;
         ck_assert(celery_json_double(json(doubles[i].source), &d));
-        ck_assert_msg(memcmp(&d, &doubles[i].d, sizeof d) == 0, "%s",
+        ck_assert_msg(!(d < doubles[i].d) && !(d > doubles[i].d), "%s",
                       doubles[i].source);
     }
     double d = 0;

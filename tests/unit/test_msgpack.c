@@ -168,7 +168,9 @@ START_TEST(keeps_to_the_limits)
                                            &limits, &buf, NULL),
                      CELERY_TOO_LARGE);
     memset(deep, '\x00', sizeof deep);
-    memcpy(deep, "\xdc\x07\xcd", 3); /* 1997 zeros */
+    deep[0] = '\xdc'; /* an array of 1997 zeros */
+    deep[1] = '\x07';
+    deep[2] = '\xcd';
     limits.elements = 1997;
     ck_assert_int_eq(celery_msgpack_decode((struct celery_str){deep,
                                                                sizeof deep},

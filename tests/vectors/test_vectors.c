@@ -29,12 +29,12 @@ static void CELERY_PRINTF(2, 3)
 {
     va_list ap;
 
-    fprintf(stderr, "%s:%ld: %.*s: ", v->file, v->line, (int)v->name.len,
-            v->name.data);
+    (void)fprintf(stderr, "%s:%ld: %.*s: ", v->file, v->line, (int)v->name.len,
+                  v->name.data);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    (void)vfprintf(stderr, fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    (void)fputc('\n', stderr);
     failures++;
 }
 

@@ -17,16 +17,16 @@ enum { THREADS_MAX = 4096, FRESH_S = 10 };
 struct pool {
     struct pool_options options;
     struct lock lock;
-    pthread_cond_t work;    /* something to run, or the pool shrinks or stops */
-    pthread_cond_t ended;   /* a thread ended */
+    pthread_cond_t work;  /* something to run, or the pool shrinks or stops */
+    pthread_cond_t ended; /* a thread ended */
     struct celery_request *head; /* heads that wait, linked by op.next */
     struct celery_request **tail;
-    size_t target;          /* threads wanted */
-    size_t threads;         /* threads that run, without those given up */
+    size_t target;  /* threads wanted */
+    size_t threads; /* threads that run, without those given up */
     size_t idle;
     size_t lost;
     bool stopping;
-    int ids[THREADS_MAX];   /* thread ids by slot; 0: free */
+    int ids[THREADS_MAX]; /* thread ids by slot; 0: free */
 };
 
 static void begin(struct pool *pool, struct celery_request *request, int tid)
@@ -67,7 +67,7 @@ static void run_batch(struct pool *pool, struct celery_request *head, int tid)
 static bool is_stale(const struct celery_request *head)
 {
     return clock_monotonic_us() - head->fresh_us
-           > (int64_t)FRESH_S * USEC_PER_SEC;
+         > (int64_t)FRESH_S * USEC_PER_SEC;
 }
 
 static void hand_back_stale(struct pool *pool, struct celery_request *head)

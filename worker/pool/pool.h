@@ -21,7 +21,7 @@
 struct pool;
 
 struct pool_options {
-    bool solo;            /* no threads: pool_run() runs the tasks */
+    bool solo; /* no threads: pool_run() runs the tasks */
     size_t concurrency;
     struct op_queue *done;
     struct op_queue *started;

@@ -76,8 +76,8 @@ enum celery_status events_send_worker(struct events *events,
     struct celery_event_base base = events_base(events);
     celery_event_worker(&body, &base, worker);
     celery_event_routing_key(worker->type, routing_key);
-    enum celery_status st = events_publish(events, broker, routing_key,
-                                           celery_buf_str(&body), err);
+    enum celery_status st =
+        events_publish(events, broker, routing_key, celery_buf_str(&body), err);
     celery_buf_done(&body);
     return st;
 }
@@ -90,8 +90,8 @@ struct celery_buf *events_batch_begin(struct events *events)
         events->dropped++;
         return NULL;
     }
-    celery_buf_append(&events->batch,
-                      events->batched == 0 ? CELERY_STR("[") : CELERY_STR(", "));
+    celery_buf_append(&events->batch, events->batched == 0 ? CELERY_STR("[")
+                                                           : CELERY_STR(", "));
     return &events->batch;
 }
 

@@ -16,10 +16,10 @@
 struct events {
     const char *hostname; /* node name; borrowed */
     int64_t clock;
-    bool task_events;   /* -E or enable_events */
+    bool task_events;        /* -E or enable_events */
     struct celery_buf batch; /* "[event, event" */
     size_t batched;
-    uint64_t dropped;   /* while the broker was away */
+    uint64_t dropped; /* while the broker was away */
 };
 
 void events_done(struct events *events);

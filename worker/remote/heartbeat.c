@@ -19,8 +19,8 @@ static void send(struct worker *worker, struct celery_event_worker *event)
         return;
     if (events_send_worker(&worker->events, worker->broker, event, &err)
         != CELERY_OK)
-        LOG_EVENT(LOG_LEVEL_WARNING, "event_not_sent", LOG_STR("type", event->type),
-                  LOG_STR("error", err.msg));
+        LOG_EVENT(LOG_LEVEL_WARNING, "event_not_sent",
+                  LOG_STR("type", event->type), LOG_STR("error", err.msg));
 }
 
 void heartbeat_send(struct worker *worker, const char *type)
@@ -41,7 +41,8 @@ void heartbeat_send(struct worker *worker, const char *type)
 
 void heartbeat_answer(struct worker *worker)
 {
-    struct celery_event_worker event = {
-        .type = "worker-heartbeat", .freq = 5, .brief = true};
+    struct celery_event_worker event = {.type = "worker-heartbeat",
+                                        .freq = 5,
+                                        .brief = true};
     send(worker, &event);
 }

@@ -40,8 +40,8 @@ static void reply(struct worker *worker,
     struct celery_json_writer b = CELERY_JSON_WRITER(&body);
     struct celery_error err = {0};
     char tag[CELERY_TASK_ID_LEN + 1];
-    char *exchange = xstrndup(request->reply_exchange.data,
-                              request->reply_exchange.len);
+    char *exchange =
+        xstrndup(request->reply_exchange.data, request->reply_exchange.len);
     char *routing_key = xstrndup(request->reply_routing_key.data,
                                  request->reply_routing_key.len);
     random_id(tag);
@@ -67,7 +67,8 @@ static void reply(struct worker *worker,
                 .delivery_tag = tag},
     };
     if (broker_publish(worker->broker, &message, 1, NULL, &err) != CELERY_OK)
-        LOG_EVENT(LOG_LEVEL_WARNING, "reply_not_sent", LOG_STR("error", err.msg));
+        LOG_EVENT(LOG_LEVEL_WARNING, "reply_not_sent",
+                  LOG_STR("error", err.msg));
     free(exchange);
     free(routing_key);
     celery_buf_done(&headers);
@@ -78,7 +79,7 @@ static void reply(struct worker *worker,
 static bool is_expired(const struct celery_control_request *request)
 {
     return request->expires > 0
-           && (double)clock_wall_us() / USEC_PER_SEC > request->expires;
+        && (double)clock_wall_us() / USEC_PER_SEC > request->expires;
 }
 
 static void handle_request(struct worker *worker, struct celery_str raw)
@@ -93,7 +94,8 @@ static void handle_request(struct worker *worker, struct celery_str raw)
     if (st == CELERY_OK)
         st = celery_control_decode(&envelope, limits, &arena, &request, &err);
     if (st != CELERY_OK) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "control_refused", LOG_STR("error", err.msg));
+        LOG_EVENT(LOG_LEVEL_ERROR, "control_refused",
+                  LOG_STR("error", err.msg));
     } else {
         (void)events_clock_forward(&worker->events);
         events_clock_adjust(&worker->events, request.clock);
@@ -109,7 +111,8 @@ static void handle_request(struct worker *worker, struct celery_str raw)
     celery_arena_done(&arena);
 }
 
-static void acknowledge_election(struct worker *worker, struct celery_json event)
+static void acknowledge_election(struct worker *worker,
+                                 struct celery_json event)
 {
     struct celery_buf body = CELERY_BUF_INIT;
     struct celery_json_writer w = CELERY_JSON_WRITER(&body);
@@ -134,7 +137,8 @@ static void acknowledge_election(struct worker *worker, struct celery_json event
     if (events_publish(&worker->events, worker->broker, "worker.elect.ack",
                        celery_buf_str(&body), &err)
         != CELERY_OK)
-        LOG_EVENT(LOG_LEVEL_WARNING, "event_not_sent", LOG_STR("error", err.msg));
+        LOG_EVENT(LOG_LEVEL_WARNING, "event_not_sent",
+                  LOG_STR("error", err.msg));
     celery_buf_done(&body);
 }
 
@@ -147,7 +151,8 @@ static void handle_event(struct worker *worker, struct celery_str raw)
     struct celery_json event;
     int64_t clock = 0;
     const struct celery_limits *limits = &worker->settings.limits;
-    if (celery_envelope_decode(raw, limits, &arena, &envelope, NULL) == CELERY_OK
+    if (celery_envelope_decode(raw, limits, &arena, &envelope, NULL)
+            == CELERY_OK
         && celery_json_parse(envelope.content.body, limits, &event, NULL)
                == CELERY_OK
         && event.type == CELERY_JSON_OBJECT) {

@@ -90,7 +90,8 @@ static void do_hello(struct worker *worker, struct celery_json arguments,
     celery_json_end_object(w);
 }
 
-static void do_enable_events(struct worker *worker, struct celery_json arguments,
+static void do_enable_events(struct worker *worker,
+                             struct celery_json arguments,
                              struct celery_json_writer *w)
 {
     (void)arguments;
@@ -106,7 +107,8 @@ static void do_disable_events(struct worker *worker,
 {
     (void)arguments;
     bool disable = worker->events.task_events && !worker->settings.send_events;
-    put_ok(w, disable ? "task events disabled" : "task events already disabled");
+    put_ok(w,
+           disable ? "task events disabled" : "task events already disabled");
     if (disable)
         worker->events.task_events = false;
 }
@@ -241,7 +243,8 @@ static void store_revoked(struct worker *worker, struct celery_str id)
     struct celery_buf document = CELERY_BUF_INIT;
     char *text = xstrndup(id.data, id.len);
     celery_result_encode(&document, &out);
-    result_store_document(worker->results, text, celery_buf_str(&document), true);
+    result_store_document(worker->results, text, celery_buf_str(&document),
+                          true);
     celery_buf_done(&document);
     free(text);
 }
@@ -272,8 +275,8 @@ static void revoke(struct worker *worker, struct celery_json arguments,
     struct celery_buf text = CELERY_BUF_INIT;
     struct celery_json_iter iter = celery_json_iter(ids);
     struct celery_json item = ids;
-    bool more = ids.type == CELERY_JSON_STRING
-                || celery_json_next(&iter, NULL, &item);
+    bool more =
+        ids.type == CELERY_JSON_STRING || celery_json_next(&iter, NULL, &item);
     while (more) {
         struct celery_str id;
         if (celery_json_string(item, &arena, &id) == CELERY_OK) {
@@ -283,7 +286,7 @@ static void revoke(struct worker *worker, struct celery_json arguments,
             celery_python_repr_str(&set, id);
         }
         more = ids.type != CELERY_JSON_STRING
-               && celery_json_next(&iter, NULL, &item);
+            && celery_json_next(&iter, NULL, &item);
     }
     if (terminate)
         celery_buf_printf(&text, "terminate: %s",

@@ -77,8 +77,9 @@ static void note_lost(struct worker *worker, const char *error)
     backoff_reset(&worker->backoff);
     metric_add(worker->metrics.reconnects, 1, NULL);
     LOG_EVENT(LOG_LEVEL_WARNING, "broker_lost", LOG_STR("error", error),
-              LOG_STR("msg", "Connection to broker lost. Trying to re-establish "
-                             "the connection..."));
+              LOG_STR("msg",
+                      "Connection to broker lost. Trying to re-establish "
+                      "the connection..."));
 }
 
 static void check_broker(struct worker *worker, enum celery_status st,
@@ -148,7 +149,8 @@ static void reconnect_if_due(struct worker *worker)
         connected(worker);
         return;
     }
-    bool first_minute = now - worker->lost_since_us < 60 * (int64_t)USEC_PER_SEC;
+    bool first_minute =
+        now - worker->lost_since_us < 60 * (int64_t)USEC_PER_SEC;
     worker->backoff.first_us = 20 * USEC_PER_MSEC;
     worker->backoff.cap_us = first_minute ? CAP_FIRST_MS * USEC_PER_MSEC
                                           : CAP_LATER_S * USEC_PER_SEC;
@@ -163,8 +165,9 @@ static int64_t next_claim_us(struct worker *worker, size_t got)
 {
     if (broker_wakes(worker->broker))
         return clock_monotonic_us() + (int64_t)CLAIM_EVERY_S * USEC_PER_SEC;
-    worker->poll_us = got > 0 || worker->poll_us == 0 ? POLL_MIN_MS * USEC_PER_MSEC
-                                                      : worker->poll_us * 2;
+    worker->poll_us = got > 0 || worker->poll_us == 0
+                        ? POLL_MIN_MS * USEC_PER_MSEC
+                        : worker->poll_us * 2;
     if (worker->poll_us > POLL_MAX_MS * USEC_PER_MSEC)
         worker->poll_us = POLL_MAX_MS * USEC_PER_MSEC;
     return clock_monotonic_us() + worker->poll_us;
@@ -391,8 +394,9 @@ static void give_back_running(struct worker *worker)
                   LOG_BOOL("given_back", !request->acked));
         if (request->acked)
             continue;
-        struct celery_request *clone = request_clone(
-            request, worker->settings.accept, &worker->settings.limits);
+        struct celery_request *clone =
+            request_clone(request, worker->settings.accept,
+                          &worker->settings.limits);
         if (clone == NULL)
             continue;
         clone->slot = i;
@@ -405,7 +409,8 @@ static void give_back_running(struct worker *worker)
 static void handle_signals(struct worker *worker)
 {
     struct signalfd_siginfo info;
-    while (read(worker->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+    while (read(worker->signal_fd, &info, sizeof info)
+           == (ssize_t)sizeof info) {
         LOG_EVENT(LOG_LEVEL_INFO, "signal", LOG_INT("number", info.ssi_signo));
         consumer_shutdown(worker, info.ssi_signo == SIGQUIT);
     }

@@ -166,7 +166,8 @@ static void send_received(struct worker *worker,
         events_batch_end(&worker->events);
     }
     telemetry_count(worker, worker->metrics.received, request);
-    LOG_EVENT(request->task->run_batch != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+    LOG_EVENT(request->task->run_batch != NULL ? LOG_LEVEL_DEBUG
+                                               : LOG_LEVEL_INFO,
               "task_received", LOG_SLICE("name", request->message.task),
               LOG_STR("id", request->id));
 }
@@ -174,7 +175,7 @@ static void send_received(struct worker *worker,
 static bool is_expired(const struct celery_message *message)
 {
     return message->expires_us != CELERY_TIME_NONE
-           && clock_wall_us() > message->expires_us;
+        && clock_wall_us() > message->expires_us;
 }
 
 /* Known to be a task of ours. */
@@ -210,7 +211,8 @@ void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
                   LOG_STR("id", request->id), LOG_STR("error", err.msg),
                   LOG_STR("msg", "sent to the dead letters"));
         settle_push(worker, request, BROKER_DEAD_LETTER,
-                    st == CELERY_UNSUPPORTED ? "content_refused" : "undecodable",
+                    st == CELERY_UNSUPPORTED ? "content_refused"
+                                             : "undecodable",
                     err.msg);
         return;
     }
@@ -244,7 +246,8 @@ static bool fence(struct worker *worker, struct celery_request *request,
     }
     metric_add(worker->metrics.lease_lost, 1, NULL);
     LOG_EVENT(LOG_LEVEL_WARNING, "lease_lost", LOG_STR("id", request->id),
-              LOG_STR("msg", "a peer took the claim over before it was started"));
+              LOG_STR("msg",
+                      "a peer took the claim over before it was started"));
     return true;
 }
 
@@ -256,7 +259,8 @@ void dispatch_stale(struct worker *worker, struct celery_request *request)
         request->state = REQUEST_PARKED;
         worker->parked++;
         worker->unacked--;
-        schedule_add(&worker->schedule, clock_wall_us() + USEC_PER_SEC, request);
+        schedule_add(&worker->schedule, clock_wall_us() + USEC_PER_SEC,
+                     request);
         return;
     }
     if (ours)

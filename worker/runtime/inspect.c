@@ -219,9 +219,9 @@ static void put_exchange(const char *queue, struct celery_json_writer *w)
 
 static void put_queue(const char *queue, struct celery_json_writer *w)
 {
-    static const char *const nulls[] = {
-        "no_declare", "expires",          "message_ttl",
-        "max_length", "max_length_bytes", "max_priority"};
+    static const char *const nulls[] = {"no_declare",       "expires",
+                                        "message_ttl",      "max_length",
+                                        "max_length_bytes", "max_priority"};
     celery_json_begin_object(w);
     key_text(w, "name", queue);
     celery_json_key(w, "exchange");
@@ -358,13 +358,13 @@ static void put_rusage(struct celery_json_writer *w)
         const char *key;
         int64_t value;
     } counts[] = {
-        {"maxrss", u.ru_maxrss},     {"ixrss", u.ru_ixrss},
-        {"idrss", u.ru_idrss},       {"isrss", u.ru_isrss},
-        {"minflt", u.ru_minflt},     {"majflt", u.ru_majflt},
-        {"nswap", u.ru_nswap},       {"inblock", u.ru_inblock},
-        {"oublock", u.ru_oublock},   {"msgsnd", u.ru_msgsnd},
-        {"msgrcv", u.ru_msgrcv},     {"nsignals", u.ru_nsignals},
-        {"nvcsw", u.ru_nvcsw},       {"nivcsw", u.ru_nivcsw},
+        {"maxrss", u.ru_maxrss},   {"ixrss", u.ru_ixrss},
+        {"idrss", u.ru_idrss},     {"isrss", u.ru_isrss},
+        {"minflt", u.ru_minflt},   {"majflt", u.ru_majflt},
+        {"nswap", u.ru_nswap},     {"inblock", u.ru_inblock},
+        {"oublock", u.ru_oublock}, {"msgsnd", u.ru_msgsnd},
+        {"msgrcv", u.ru_msgrcv},   {"nsignals", u.ru_nsignals},
+        {"nvcsw", u.ru_nvcsw},     {"nivcsw", u.ru_nivcsw},
     };
     celery_json_begin_object(w);
     celery_json_key(w, "utime");

@@ -16,7 +16,7 @@
 enum { BATCH_MAX = 256 };
 
 struct stored_item {
-    struct op op; /* first */
+    struct op op;                   /* first */
     struct celery_request *request; /* NULL: a document alone */
     char *task_id;
     struct celery_buf document;
@@ -191,7 +191,10 @@ enum celery_status result_store_start(struct backend *backend, bool extended,
     static const struct metric_desc failed = {
         "celery_result_store_failed_total",
         "Tries to store results that failed; they are repeated.",
-        METRIC_COUNTER, {NULL}, NULL, 0};
+        METRIC_COUNTER,
+        {NULL},
+        NULL,
+        0};
     struct result_store *store = xcalloc(1, sizeof *store);
     store->backend = backend;
     store->extended = extended;
@@ -203,7 +206,8 @@ enum celery_status result_store_start(struct backend *backend, bool extended,
     if (pthread_create(&store->thread, NULL, run, store) != 0) {
         op_queue_done(&store->queue);
         free(store);
-        return celery_fail(err, CELERY_NOMEM, "cannot start the results thread");
+        return celery_fail(err, CELERY_NOMEM,
+                           "cannot start the results thread");
     }
     *ret = store;
     return CELERY_OK;

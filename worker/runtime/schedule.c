@@ -23,8 +23,8 @@ void schedule_add(struct schedule *schedule, int64_t eta_us,
 {
     if (schedule->count == schedule->cap) {
         schedule->cap = schedule->cap == 0 ? 64 : schedule->cap * 2;
-        schedule->heap = xrealloc(schedule->heap,
-                                  schedule->cap * sizeof schedule->heap[0]);
+        schedule->heap =
+            xrealloc(schedule->heap, schedule->cap * sizeof schedule->heap[0]);
     }
     size_t at = schedule->count++;
     schedule->heap[at] = (struct schedule_entry){eta_us, request};

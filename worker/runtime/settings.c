@@ -15,99 +15,190 @@
 
 /* Adding a setting is a row here. */
 static const struct conf_setting table[] = {
-    {.option = "help", .letter = 'h', .type = CONF_FLAG, .help = "show this text"},
+    {.option = "help",
+     .letter = 'h',
+     .type = CONF_FLAG,
+     .help = "show this text"},
     {.option = "version", .type = CONF_FLAG, .help = "show the version"},
     {.option = "check-config",
      .type = CONF_FLAG,
      .help = "check the settings, print them, exit"},
-    {.env = "CELERY_BROKER_URL", .alias = "REDIS_URL", .option = "broker",
-     .letter = 'b', .type = CONF_TEXT, .fallback = "redis://localhost:6379/0",
-     .help = "where messages come from: redis://[user:password@]host[:port]/db, "
-             "redis+socket:///path, filesystem:///folder"},
-    {.env = "CELERY_BROKER_TRANSPORT_OPTIONS", .type = CONF_TEXT,
+    {.env = "CELERY_BROKER_URL",
+     .alias = "REDIS_URL",
+     .option = "broker",
+     .letter = 'b',
+     .type = CONF_TEXT,
+     .fallback = "redis://localhost:6379/0",
+     .help =
+         "where messages come from: redis://[user:password@]host[:port]/db, "
+         "redis+socket:///path, filesystem:///folder"},
+    {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
+     .type = CONF_TEXT,
      .help = "JSON object: visibility_timeout, global_keyprefix"},
-    {.env = "CELERY_RESULT_BACKEND", .alias = "REDIS_URL",
-     .option = "result-backend", .type = CONF_TEXT,
+    {.env = "CELERY_RESULT_BACKEND",
+     .alias = "REDIS_URL",
+     .option = "result-backend",
+     .type = CONF_TEXT,
      .help = "where results go: redis://…, file:///folder, disabled://"},
-    {.env = "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS", .type = CONF_TEXT,
+    {.env = "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS",
+     .type = CONF_TEXT,
      .help = "JSON object: global_keyprefix"},
-    {.env = "CELERY_RESULT_EXPIRES", .type = CONF_SECONDS, .fallback = "86400",
+    {.env = "CELERY_RESULT_EXPIRES",
+     .type = CONF_SECONDS,
+     .fallback = "86400",
      .help = "seconds a result is kept; 0 keeps it for ever"},
-    {.env = "CELERY_RESULT_EXTENDED", .type = CONF_BOOL, .fallback = "0",
+    {.env = "CELERY_RESULT_EXTENDED",
+     .type = CONF_BOOL,
+     .fallback = "0",
      .help = "store name, args, kwargs, worker, retries, queue too"},
-    {.env = "CELERY_TASK_IGNORE_RESULT", .type = CONF_BOOL, .fallback = "0",
+    {.env = "CELERY_TASK_IGNORE_RESULT",
+     .type = CONF_BOOL,
+     .fallback = "0",
      .help = "store no results unless the message asks for it"},
-    {.env = "CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED", .type = CONF_BOOL,
-     .fallback = "0", .help = "store failures all the same"},
-    {.env = "CELERY_TASK_ACKS_LATE", .type = CONF_BOOL, .fallback = "0",
+    {.env = "CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED",
+     .type = CONF_BOOL,
+     .fallback = "0",
+     .help = "store failures all the same"},
+    {.env = "CELERY_TASK_ACKS_LATE",
+     .type = CONF_BOOL,
+     .fallback = "0",
      .help = "ack after the task, not before"},
-    {.env = "CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT", .type = CONF_BOOL,
-     .fallback = "1", .help = "with late acks: ack failed tasks too"},
-    {.env = "CELERY_TASK_TRACK_STARTED", .type = CONF_BOOL, .fallback = "0",
+    {.env = "CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT",
+     .type = CONF_BOOL,
+     .fallback = "1",
+     .help = "with late acks: ack failed tasks too"},
+    {.env = "CELERY_TASK_TRACK_STARTED",
+     .type = CONF_BOOL,
+     .fallback = "0",
      .help = "store the state STARTED"},
-    {.env = "CELERY_TASK_COMPRESSION", .type = CONF_TEXT,
+    {.env = "CELERY_TASK_COMPRESSION",
+     .type = CONF_TEXT,
      .help = "compress what we publish: gzip, bzip2, lzma, zstd, brotli"},
-    {.env = "CELERY_ACCEPT_CONTENT", .type = CONF_TEXT, .fallback = "[\"json\"]",
+    {.env = "CELERY_ACCEPT_CONTENT",
+     .type = CONF_TEXT,
+     .fallback = "[\"json\"]",
      .help = "JSON list of json, msgpack (pickle and yaml are always refused)"},
-    {.env = "CELERY_TASK_TIME_LIMIT", .option = "time-limit", .type = CONF_SECONDS,
+    {.env = "CELERY_TASK_TIME_LIMIT",
+     .option = "time-limit",
+     .type = CONF_SECONDS,
      .help = "hard limit of a task in seconds"},
-    {.env = "CELERY_TASK_SOFT_TIME_LIMIT", .option = "soft-time-limit",
-     .type = CONF_SECONDS, .help = "soft limit of a task in seconds"},
-    {.env = "CELERY_WORKER_CONCURRENCY", .option = "concurrency", .letter = 'c',
-     .type = CONF_INT, .min = 1, .max = 1024,
+    {.env = "CELERY_TASK_SOFT_TIME_LIMIT",
+     .option = "soft-time-limit",
+     .type = CONF_SECONDS,
+     .help = "soft limit of a task in seconds"},
+    {.env = "CELERY_WORKER_CONCURRENCY",
+     .option = "concurrency",
+     .letter = 'c',
+     .type = CONF_INT,
+     .min = 1,
+     .max = 1024,
      .help = "tasks at the same time; the number of CPUs unless set"},
-    {.env = "CELERY_WORKER_PREFETCH_MULTIPLIER", .option = "prefetch-multiplier",
-     .type = CONF_INT, .min = 0, .max = 10000,
+    {.env = "CELERY_WORKER_PREFETCH_MULTIPLIER",
+     .option = "prefetch-multiplier",
+     .type = CONF_INT,
+     .min = 0,
+     .max = 10000,
      .help = "messages held per slot; 0 takes all there are"},
-    {.env = "CELERY_WORKER_DISABLE_PREFETCH", .option = "disable-prefetch",
-     .type = CONF_FLAG, .help = "hold no message that no slot is free for"},
-    {.option = "optimization", .letter = 'O', .type = CONF_CHOICE,
-     .choices = "default|fair", .help = "fair holds no message either"},
-    {.env = "CELERY_WORKER_POOL", .option = "pool", .letter = 'P',
-     .type = CONF_CHOICE, .choices = "threads|solo", .fallback = "threads",
+    {.env = "CELERY_WORKER_DISABLE_PREFETCH",
+     .option = "disable-prefetch",
+     .type = CONF_FLAG,
+     .help = "hold no message that no slot is free for"},
+    {.option = "optimization",
+     .letter = 'O',
+     .type = CONF_CHOICE,
+     .choices = "default|fair",
+     .help = "fair holds no message either"},
+    {.env = "CELERY_WORKER_POOL",
+     .option = "pool",
+     .letter = 'P',
+     .type = CONF_CHOICE,
+     .choices = "threads|solo",
+     .fallback = "threads",
      .help = "where tasks run"},
-    {.env = "CELERY_WORKER_SEND_TASK_EVENTS", .option = "task-events",
-     .letter = 'E', .type = CONF_FLAG, .help = "send task events from the start"},
-    {.env = "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT", .type = CONF_SECONDS,
-     .fallback = "25", .max = 86400,
+    {.env = "CELERY_WORKER_SEND_TASK_EVENTS",
+     .option = "task-events",
+     .letter = 'E',
+     .type = CONF_FLAG,
+     .help = "send task events from the start"},
+    {.env = "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
+     .type = CONF_SECONDS,
+     .fallback = "25",
+     .max = 86400,
      .help = "seconds that running tasks get after SIGTERM"},
-    {.env = "CELERY_WORKER_ENABLE_REMOTE_CONTROL", .type = CONF_BOOL,
-     .fallback = "1", .help = "answer celery inspect and control"},
-    {.option = "queues", .env = "CELERY_WORKER_QUEUES", .letter = 'Q',
-     .type = CONF_TEXT, .help = "queues to consume, comma-separated"},
-    {.option = "exclude-queues", .letter = 'X', .type = CONF_TEXT,
+    {.env = "CELERY_WORKER_ENABLE_REMOTE_CONTROL",
+     .type = CONF_BOOL,
+     .fallback = "1",
+     .help = "answer celery inspect and control"},
+    {.option = "queues",
+     .env = "CELERY_WORKER_QUEUES",
+     .letter = 'Q',
+     .type = CONF_TEXT,
+     .help = "queues to consume, comma-separated"},
+    {.option = "exclude-queues",
+     .letter = 'X',
+     .type = CONF_TEXT,
      .help = "queues not to consume, comma-separated"},
-    {.env = "CELERY_TASK_DEFAULT_QUEUE", .type = CONF_TEXT, .fallback = "celery",
+    {.env = "CELERY_TASK_DEFAULT_QUEUE",
+     .type = CONF_TEXT,
+     .fallback = "celery",
      .help = "consumed when no queue is named"},
-    {.option = "hostname", .env = "CELERY_WORKER_HOSTNAME", .letter = 'n',
-     .type = CONF_TEXT, .fallback = "celery@%h",
+    {.option = "hostname",
+     .env = "CELERY_WORKER_HOSTNAME",
+     .letter = 'n',
+     .type = CONF_TEXT,
+     .fallback = "celery@%h",
      .help = "node name; %h host name, %n its first part, %d the rest"},
-    {.option = "loglevel", .env = "LOG_LEVEL", .letter = 'l', .type = CONF_CHOICE,
-     .choices = "debug|info|warning|error|critical|fatal", .fallback = "info",
+    {.option = "loglevel",
+     .env = "LOG_LEVEL",
+     .letter = 'l',
+     .type = CONF_CHOICE,
+     .choices = "debug|info|warning|error|critical|fatal",
+     .fallback = "info",
      .help = "least level of log lines"},
-    {.env = "LOG_FORMAT", .option = "log-format", .type = CONF_CHOICE,
-     .choices = "json|logfmt", .fallback = "json", .help = "form of log lines"},
-    {.option = "without-mingle", .type = CONF_FLAG,
+    {.env = "LOG_FORMAT",
+     .option = "log-format",
+     .type = CONF_CHOICE,
+     .choices = "json|logfmt",
+     .fallback = "json",
+     .help = "form of log lines"},
+    {.option = "without-mingle",
+     .type = CONF_FLAG,
      .help = "do not ask neighbours at the start"},
-    {.option = "without-gossip", .type = CONF_FLAG,
+    {.option = "without-gossip",
+     .type = CONF_FLAG,
      .help = "do not listen to neighbours"},
-    {.option = "without-heartbeat", .type = CONF_FLAG, .help = "send no heartbeats"},
-    {.option = "heartbeat-interval", .type = CONF_SECONDS, .fallback = "2",
-     .min = 0.1, .max = 3600, .help = "seconds between heartbeats"},
-    {.option = "metrics-port", .env = "METRICS_PORT", .type = CONF_INT,
-     .fallback = "9808", .min = 0, .max = 65535,
+    {.option = "without-heartbeat",
+     .type = CONF_FLAG,
+     .help = "send no heartbeats"},
+    {.option = "heartbeat-interval",
+     .type = CONF_SECONDS,
+     .fallback = "2",
+     .min = 0.1,
+     .max = 3600,
+     .help = "seconds between heartbeats"},
+    {.option = "metrics-port",
+     .env = "METRICS_PORT",
+     .type = CONF_INT,
+     .fallback = "9808",
+     .min = 0,
+     .max = 65535,
      .help = "port of /metrics, /healthz, /readyz; 0 is off"},
-    {.option = "metrics-host", .env = "METRICS_HOST", .alias = "HOST",
-     .type = CONF_TEXT, .fallback = "127.0.0.1",
+    {.option = "metrics-host",
+     .env = "METRICS_HOST",
+     .alias = "HOST",
+     .type = CONF_TEXT,
+     .fallback = "127.0.0.1",
      .help = "address of /metrics, /healthz, /readyz"},
-    {.option = "app", .letter = 'A', .type = CONF_TEXT,
+    {.option = "app",
+     .letter = 'A',
+     .type = CONF_TEXT,
      .help = "accepted and without effect: tasks are compiled in"},
 };
 
 enum { SETTINGS = sizeof table / sizeof table[0] };
 
-static enum celery_status add_queues(struct worker_settings *s, const char *list,
-                                     struct celery_error *err)
+static enum celery_status add_queues(struct worker_settings *s,
+                                     const char *list, struct celery_error *err)
 {
     for (const char *p = list; *p != '\0';) {
         size_t len = strcspn(p, ",");
@@ -122,10 +213,12 @@ static enum celery_status add_queues(struct worker_settings *s, const char *list
     return CELERY_OK;
 }
 
-static void remove_queue(struct worker_settings *s, const char *name, size_t len)
+static void remove_queue(struct worker_settings *s, const char *name,
+                         size_t len)
 {
     for (size_t i = 0; i < s->queue_count; i++) {
-        if (strlen(s->queues[i]) == len && memcmp(s->queues[i], name, len) == 0) {
+        if (strlen(s->queues[i]) == len
+            && memcmp(s->queues[i], name, len) == 0) {
             free(s->queues[i]);
             memmove(s->queues + i, s->queues + i + 1,
                     (s->queue_count - i - 1) * sizeof s->queues[0]);
@@ -215,10 +308,11 @@ static enum celery_status load_accept(struct conf *conf,
     }
     if (good && s->accept != 0)
         return CELERY_OK;
-    return celery_fail(err, CELERY_INVALID,
-                       "CELERY_ACCEPT_CONTENT='%.60s' is not accepted; accepted: "
-                       "a JSON list of \"json\" and \"msgpack\"",
-                       text);
+    return celery_fail(
+        err, CELERY_INVALID,
+        "CELERY_ACCEPT_CONTENT='%.60s' is not accepted; accepted: "
+        "a JSON list of \"json\" and \"msgpack\"",
+        text);
 }
 
 static size_t cpu_count(void)
@@ -258,15 +352,15 @@ static void load_plain(struct celery_app *app, struct conf *conf,
     if (s->concurrency == 0)
         s->concurrency = cpu_count();
     int64_t fallback = app->default_prefetch_multiplier > 0
-                           ? app->default_prefetch_multiplier
-                           : 4;
+                         ? app->default_prefetch_multiplier
+                         : 4;
     s->prefetch_multiplier =
         (size_t)(conf_is_set(conf, "CELERY_WORKER_PREFETCH_MULTIPLIER")
                      ? conf_int(conf, "CELERY_WORKER_PREFETCH_MULTIPLIER")
                      : fallback);
     const char *optimization = conf_text(conf, "optimization");
     s->fair = conf_bool(conf, "CELERY_WORKER_DISABLE_PREFETCH")
-              || (optimization != NULL && strcasecmp(optimization, "fair") == 0);
+           || (optimization != NULL && strcasecmp(optimization, "fair") == 0);
     s->solo = strcasecmp(conf_text(conf, "CELERY_WORKER_POOL"), "solo") == 0;
     if (s->solo)
         s->concurrency = 1;
@@ -274,8 +368,8 @@ static void load_plain(struct celery_app *app, struct conf *conf,
     s->time_limit_s = conf_seconds(conf, "CELERY_TASK_TIME_LIMIT");
     s->shutdown_s = conf_seconds(conf, "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT");
     s->heartbeat_s = conf_bool(conf, "without-heartbeat")
-                         ? 0
-                         : conf_seconds(conf, "heartbeat-interval");
+                       ? 0
+                       : conf_seconds(conf, "heartbeat-interval");
     s->mingle = !conf_bool(conf, "without-mingle");
     s->gossip = !conf_bool(conf, "without-gossip");
     s->metrics_host = conf_text(conf, "METRICS_HOST");
@@ -287,9 +381,10 @@ static void load_plain(struct celery_app *app, struct conf *conf,
 static int print_if_asked(struct celery_app *app, struct conf *conf)
 {
     if (conf_bool(conf, "help")) {
-        (void)printf("Usage: %s [worker] [options]\n\nRuns tasks from the queues "
-                     "of a Celery broker.\n\n",
-                     app->name);
+        (void)printf(
+            "Usage: %s [worker] [options]\n\nRuns tasks from the queues "
+            "of a Celery broker.\n\n",
+            app->name);
         conf_help(table, SETTINGS, stdout);
         return 0;
     }
@@ -322,7 +417,7 @@ static int drop_command_word(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         const char *before = argv[i - 1];
         bool value = i > 1 && before[0] == '-' && strcmp(before, "-E") != 0
-                     && strchr(before, '=') == NULL;
+                  && strchr(before, '=') == NULL;
         if (strcmp(argv[i], "worker") != 0 || value)
             continue;
         memmove(argv + i, argv + i + 1,
@@ -362,7 +457,8 @@ enum celery_status settings_load(struct celery_app *app, int argc, char **argv,
         return st;
     }
     if (conf_is_set(conf, "app"))
-        LOG_EVENT(LOG_LEVEL_INFO, "option_without_effect", LOG_STR("option", "-A"),
+        LOG_EVENT(LOG_LEVEL_INFO, "option_without_effect",
+                  LOG_STR("option", "-A"),
                   LOG_STR("msg", "the tasks of this program are compiled in"));
     *ret_exit = print_if_asked(app, conf);
     *ret_conf = conf;

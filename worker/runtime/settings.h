@@ -34,14 +34,14 @@ struct worker_settings {
     bool solo;
     double soft_time_limit_s;
     double time_limit_s;
-    double shutdown_s;          /* worker_soft_shutdown_timeout */
-    double heartbeat_s;         /* 0: none */
+    double shutdown_s;  /* worker_soft_shutdown_timeout */
+    double heartbeat_s; /* 0: none */
     bool mingle;
     bool gossip;
-    unsigned accept;            /* set of enum celery_accept */
-    const char *compression;    /* task_compression of what we publish */
+    unsigned accept;         /* set of enum celery_accept */
+    const char *compression; /* task_compression of what we publish */
     const char *metrics_host;
-    int metrics_port;           /* 0: off; -1: any free one */
+    int metrics_port; /* 0: off; -1: any free one */
     char *queues[QUEUES_MAX];
     size_t queue_count;
     char *nodename;

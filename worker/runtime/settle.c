@@ -20,8 +20,9 @@ void settle_push(struct worker *worker, struct celery_request *request,
     if (worker->pending_count == worker->pending_cap) {
         worker->pending_cap =
             worker->pending_cap == 0 ? 256 : worker->pending_cap * 2;
-        worker->pending = xrealloc(
-            worker->pending, worker->pending_cap * sizeof worker->pending[0]);
+        worker->pending =
+            xrealloc(worker->pending,
+                     worker->pending_cap * sizeof worker->pending[0]);
     }
     request->state = REQUEST_ENDED;
     worker->pending[worker->pending_count++] = (struct pending){
@@ -45,6 +46,7 @@ static void settled(struct worker *worker, struct pending *pending, bool lost)
         metric_add(worker->metrics.dead_lettered, 1, labels);
     }
     free(pending->detail);
+    request->ack_pending = false;
     if (!pending->keep)
         table_remove(worker, request);
 }
@@ -95,7 +97,22 @@ static void ack_early(struct worker *worker, struct celery_request *request)
     request->state = state;
     worker->pending[worker->pending_count - 1].keep = true;
     request->acked = true;
+    request->ack_pending = true;
     worker->unacked--;
+}
+
+/* A request that acked early and is over: freed now, or with its ack when that
+ * still waits for the broker. */
+static void drop_acked(struct worker *worker, struct celery_request *request)
+{
+    if (!request->ack_pending) {
+        table_remove(worker, request);
+        return;
+    }
+    for (size_t i = 0; i < worker->pending_count; i++) {
+        if (worker->pending[i].request == request)
+            worker->pending[i].keep = false;
+    }
 }
 
 static void store_started(struct worker *worker, struct celery_request *request)
@@ -147,13 +164,13 @@ static bool wants_result(const struct worker *worker,
     if (worker->results == NULL)
         return false;
     bool ignore = worker->settings.ignore_result
-                  || (request->task != NULL && request->task->ignore_result);
+               || (request->task != NULL && request->task->ignore_result);
     if (request->message.ignore_result == CELERY_IGNORE_RESULT_YES)
         ignore = true;
     else if (request->message.ignore_result == CELERY_IGNORE_RESULT_NO)
         ignore = false;
     return !ignore
-           || (failure && worker->settings.store_errors_even_if_ignored);
+        || (failure && worker->settings.store_errors_even_if_ignored);
 }
 
 static double runtime_of(const struct celery_request *request)
@@ -173,11 +190,13 @@ static void tell_success(struct worker *worker, struct celery_request *request)
     struct celery_buf *buf = events_batch_begin(&worker->events);
     if (buf != NULL) {
         struct celery_event_base base = events_base(&worker->events);
-        celery_event_succeeded(buf, &base, request->message.id, result, runtime);
+        celery_event_succeeded(buf, &base, request->message.id, result,
+                               runtime);
         events_batch_end(&worker->events);
     }
     telemetry_count(worker, worker->metrics.succeeded, request);
-    LOG_EVENT(request->task->run_batch != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+    LOG_EVENT(request->task->run_batch != NULL ? LOG_LEVEL_DEBUG
+                                               : LOG_LEVEL_INFO,
               "task_succeeded", LOG_STR("name", request->task->name),
               LOG_STR("id", request->id), LOG_DOUBLE("runtime_s", runtime));
 }
@@ -288,14 +307,15 @@ static void finish(struct worker *worker, struct celery_request *request)
         break;
     }
     if (request->acked)
-        table_remove(worker, request);
+        drop_acked(worker, request);
     else
         settle_push(worker, request, how, reason,
                     reason != NULL ? celery_buf_str(&request->exc_args).data
                                    : NULL);
 }
 
-static void store_or_finish(struct worker *worker, struct celery_request *request)
+static void store_or_finish(struct worker *worker,
+                            struct celery_request *request)
 {
     bool stores = request->end != END_REQUEUE && request->end != END_IGNORE;
     bool failure = request->end != END_NONE && request->end != END_SUCCESS;
@@ -312,19 +332,20 @@ static bool publish_retry(struct worker *worker, struct celery_request *request)
 {
     struct celery_task_out out;
     struct celery_error err = {0};
-    enum celery_status st = celery_message_retry(
-        &request->message, &request->envelope, &request->arena, &out);
+    enum celery_status st =
+        celery_message_retry(&request->message, &request->envelope,
+                             &request->arena, &out);
     if (st == CELERY_OK) {
         out.retries = request->message.retries + 1;
         out.eta_us = clock_wall_us()
-                     + (int64_t)(request->retry_countdown_s * USEC_PER_SEC);
+                   + (int64_t)(request->retry_countdown_s * USEC_PER_SEC);
         out.compression = worker->settings.compression;
         st = task_publish(worker->broker, &out, 1, NULL, &err);
     }
     if (st == CELERY_OK)
         return true;
-    LOG_EVENT(LOG_LEVEL_ERROR, "retry_not_published", LOG_STR("id", request->id),
-              LOG_STR("error", err.msg));
+    LOG_EVENT(LOG_LEVEL_ERROR, "retry_not_published",
+              LOG_STR("id", request->id), LOG_STR("error", err.msg));
     return false;
 }
 
@@ -368,7 +389,7 @@ void settle_stored(struct worker *worker, struct celery_request *request)
     /* Shutdown while the backend is away: the message comes back, the task runs
      * again. */
     if (request->acked)
-        table_remove(worker, request);
+        drop_acked(worker, request);
     else
         settle_push(worker, request, BROKER_GIVE_BACK, NULL, NULL);
 }

@@ -7,40 +7,68 @@
 
 #include "runtime/worker_state.h"
 
-#define TASK_LABELS {"name", "hostname", "queue_name", NULL}
-
+#define TASK_LABELS                            \
+    {                                          \
+        "name", "hostname", "queue_name", NULL \
+    }
 
 void telemetry_register(struct worker *worker)
 {
     static const struct metric_desc received = {
-        "celery_task_received_total", "Sent when the worker receives a task.",
-        METRIC_COUNTER, TASK_LABELS, NULL, 0};
+        "celery_task_received_total",
+        "Sent when the worker receives a task.",
+        METRIC_COUNTER,
+        TASK_LABELS,
+        NULL,
+        0};
     static const struct metric_desc started = {
         "celery_task_started_total",
-        "Sent just before the worker executes the task.", METRIC_COUNTER,
-        TASK_LABELS, NULL, 0};
+        "Sent just before the worker executes the task.",
+        METRIC_COUNTER,
+        TASK_LABELS,
+        NULL,
+        0};
     static const struct metric_desc succeeded = {
-        "celery_task_succeeded_total", "Sent if the task executed successfully.",
-        METRIC_COUNTER, TASK_LABELS, NULL, 0};
+        "celery_task_succeeded_total",
+        "Sent if the task executed successfully.",
+        METRIC_COUNTER,
+        TASK_LABELS,
+        NULL,
+        0};
     static const struct metric_desc failed = {
-        "celery_task_failed_total", "Sent if the execution of the task failed.",
-        METRIC_COUNTER, {"name", "hostname", "queue_name", "exception", NULL},
-        NULL, 0};
+        "celery_task_failed_total",
+        "Sent if the execution of the task failed.",
+        METRIC_COUNTER,
+        {"name", "hostname", "queue_name", "exception", NULL},
+        NULL,
+        0};
     static const struct metric_desc retried = {
         "celery_task_retried_total",
         "Sent if the task failed, but will be retried in the future.",
-        METRIC_COUNTER, TASK_LABELS, NULL, 0};
+        METRIC_COUNTER,
+        TASK_LABELS,
+        NULL,
+        0};
     static const struct metric_desc revoked = {
-        "celery_task_revoked_total", "Sent if the task has been revoked.",
-        METRIC_COUNTER, TASK_LABELS, NULL, 0};
+        "celery_task_revoked_total",
+        "Sent if the task has been revoked.",
+        METRIC_COUNTER,
+        TASK_LABELS,
+        NULL,
+        0};
     static const struct metric_desc rejected = {
         "celery_task_rejected_total",
-        "The task was rejected by the worker, possibly to be re-queued or moved "
+        "The task was rejected by the worker, possibly to be re-queued or "
+        "moved "
         "to a dead letter queue.",
-        METRIC_COUNTER, TASK_LABELS, NULL, 0};
+        METRIC_COUNTER,
+        TASK_LABELS,
+        NULL,
+        0};
     static const struct metric_desc runtime = {
-        "celery_task_runtime", "Histogram of task runtime measurements.",
-        METRIC_HISTOGRAM, TASK_LABELS, metric_default_buckets, 14};
+        "celery_task_runtime",  "Histogram of task runtime measurements.",
+        METRIC_HISTOGRAM,       TASK_LABELS,
+        metric_default_buckets, 14};
     struct worker_metrics *m = &worker->metrics;
     m->received = metric_register(&received);
     m->started = metric_register(&started);
@@ -52,38 +80,75 @@ void telemetry_register(struct worker *worker)
     m->runtime = metric_register(&runtime);
 
     static const struct metric_desc up = {
-        "celery_worker_up", "Indicates if a worker has recently sent a heartbeat.",
-        METRIC_GAUGE, {"hostname", NULL}, NULL, 0};
+        "celery_worker_up",
+        "Indicates if a worker has recently sent a heartbeat.",
+        METRIC_GAUGE,
+        {"hostname", NULL},
+        NULL,
+        0};
     static const struct metric_desc active = {
         "celery_worker_tasks_active",
-        "The number of tasks the worker is currently processing", METRIC_GAUGE,
-        {"hostname", NULL}, NULL, 0};
+        "The number of tasks the worker is currently processing",
+        METRIC_GAUGE,
+        {"hostname", NULL},
+        NULL,
+        0};
     static const struct metric_desc length = {
-        "celery_queue_length", "The number of message in broker queue.",
-        METRIC_GAUGE, {"queue_name", NULL}, NULL, 0};
+        "celery_queue_length",
+        "The number of message in broker queue.",
+        METRIC_GAUGE,
+        {"queue_name", NULL},
+        NULL,
+        0};
     static const struct metric_desc unacked = {
-        "celery_c_unacked", "Messages claimed by workers and not settled.",
-        METRIC_GAUGE, {"queue_name", NULL}, NULL, 0};
+        "celery_c_unacked",
+        "Messages claimed by workers and not settled.",
+        METRIC_GAUGE,
+        {"queue_name", NULL},
+        NULL,
+        0};
     static const struct metric_desc eta = {
-        "celery_c_eta_backlog", "Tasks this worker holds until their ETA.",
-        METRIC_GAUGE, {NULL}, NULL, 0};
+        "celery_c_eta_backlog",
+        "Tasks this worker holds until their ETA.",
+        METRIC_GAUGE,
+        {NULL},
+        NULL,
+        0};
     static const struct metric_desc dead = {
-        "celery_c_dead_letters", "Messages in the queue's dead-letter list.",
-        METRIC_GAUGE, {"queue_name", NULL}, NULL, 0};
+        "celery_c_dead_letters",
+        "Messages in the queue's dead-letter list.",
+        METRIC_GAUGE,
+        {"queue_name", NULL},
+        NULL,
+        0};
     static const struct metric_desc oldest = {
         "celery_c_oldest_claim_seconds",
-        "Age of the oldest claim that is not settled.", METRIC_GAUGE, {NULL},
-        NULL, 0};
+        "Age of the oldest claim that is not settled.",
+        METRIC_GAUGE,
+        {NULL},
+        NULL,
+        0};
     static const struct metric_desc lost = {
-        "lease_lost_total", "Claims that a peer took over before we settled them.",
-        METRIC_COUNTER, {NULL}, NULL, 0};
+        "lease_lost_total",
+        "Claims that a peer took over before we settled them.",
+        METRIC_COUNTER,
+        {NULL},
+        NULL,
+        0};
     static const struct metric_desc reconnects = {
         "celery_c_broker_reconnects_total",
-        "Times the connection to the broker was lost.", METRIC_COUNTER, {NULL},
-        NULL, 0};
+        "Times the connection to the broker was lost.",
+        METRIC_COUNTER,
+        {NULL},
+        NULL,
+        0};
     static const struct metric_desc dead_lettered = {
-        "celery_c_dead_lettered_total", "Messages sent to the dead letters.",
-        METRIC_COUNTER, {"queue_name", "reason", NULL}, NULL, 0};
+        "celery_c_dead_lettered_total",
+        "Messages sent to the dead letters.",
+        METRIC_COUNTER,
+        {"queue_name", "reason", NULL},
+        NULL,
+        0};
     m->up = metric_register(&up);
     m->active = metric_register(&active);
     m->queue_length = metric_register(&length);
@@ -104,9 +169,10 @@ void telemetry_register(struct worker *worker)
 void telemetry_count(struct worker *worker, struct metric *metric,
                      const struct celery_request *request)
 {
-    const char *values[] = {
-        request->task != NULL ? request->task->name : "unregistered",
-        worker->host_label, broker_queue_name(worker->broker, request->queue)};
+    const char *values[] = {request->task != NULL ? request->task->name
+                                                  : "unregistered",
+                            worker->host_label,
+                            broker_queue_name(worker->broker, request->queue)};
     metric_add(metric, 1, values);
 }
 

@@ -15,8 +15,9 @@
 static void give_up(struct worker *worker, struct celery_request *request)
 {
     char args[32];
-    struct celery_request *clone = request_clone(
-        request, worker->settings.accept, &worker->settings.limits);
+    struct celery_request *clone =
+        request_clone(request, worker->settings.accept,
+                      &worker->settings.limits);
     if (clone == NULL)
         return;
     LOG_EVENT(LOG_LEVEL_ERROR, "hard_time_limit",
@@ -34,8 +35,8 @@ static void give_up(struct worker *worker, struct celery_request *request)
     pool_replace_thread(worker->pool);
     settle_ended(worker, clone);
 
-    size_t most = worker->settings.concurrency > 2 ? worker->settings.concurrency
-                                                   : 2;
+    size_t most =
+        worker->settings.concurrency > 2 ? worker->settings.concurrency : 2;
     if (pool_lost_threads(worker->pool) >= most
         && worker->phase == WORKER_RUNNING) {
         LOG_EVENT(LOG_LEVEL_CRITICAL, "too_many_lost_threads",

@@ -68,9 +68,9 @@ struct worker {
     struct broker *broker;
     struct pool *pool;
     struct result_store *results; /* NULL: no backend */
-    struct op_queue done;    /* requests whose function returned */
-    struct op_queue started; /* requests whose function starts */
-    struct op_queue stored;  /* requests whose result is stored */
+    struct op_queue done;         /* requests whose function returned */
+    struct op_queue started;      /* requests whose function starts */
+    struct op_queue stored;       /* requests whose result is stored */
     int signal_fd;
 
     enum worker_phase phase;
@@ -81,10 +81,10 @@ struct worker {
     struct celery_request **table; /* every claim held */
     size_t count;
     size_t cap;
-    size_t parked;   /* of them: waiting for their ETA */
-    size_t unacked;  /* of them: not acked and not parked */
-    size_t running;  /* submitted to the pool and not back */
-    size_t limited;  /* of them: with a time limit */
+    size_t parked;  /* of them: waiting for their ETA */
+    size_t unacked; /* of them: not acked and not parked */
+    size_t running; /* submitted to the pool and not back */
+    size_t limited; /* of them: with a time limit */
     uint64_t next_seq;
     struct schedule schedule;
 
@@ -102,7 +102,7 @@ struct worker {
     struct worker_metrics metrics;
     const char *host_label; /* node name after '@' */
 
-    bool more;       /* the last claim was full: there may be more */
+    bool more; /* the last claim was full: there may be more */
     int64_t claim_due_us;
     int64_t poll_us; /* without wake-ups: the time between claims */
     int64_t heartbeat_due_us;

@@ -35,7 +35,8 @@ static int compare(const char *name, struct celery_str key)
 }
 
 /* The first task whose name is not below key. */
-static size_t lower_bound(const struct registry *registry, struct celery_str key)
+static size_t lower_bound(const struct registry *registry,
+                          struct celery_str key)
 {
     size_t low = 0;
     size_t high = registry->count;

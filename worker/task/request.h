@@ -38,18 +38,18 @@ enum request_end {
 };
 
 struct celery_request {
-    struct op op; /* first: queues of the pool and back carry it */
+    struct op op;       /* first: queues of the pool and back carry it */
     struct op start_op; /* the notice that the function starts */
     bool notify_start;
-    bool abandoned;     /* past its hard limit: settled while it still runs */
+    bool abandoned; /* past its hard limit: settled while it still runs */
 
     /* the claim */
     char tag[BROKER_TAG_MAX];
     size_t queue;
     unsigned step;
     struct celery_buf raw;
-    uint64_t seq;       /* order of the claims */
-    int64_t fresh_us;   /* monotonic: claimed or fenced */
+    uint64_t seq;     /* order of the claims */
+    int64_t fresh_us; /* monotonic: claimed or fenced */
 
     /* what it says; all of it borrows from raw and the arena */
     struct celery_arena arena;
@@ -63,23 +63,24 @@ struct celery_request {
     _Atomic enum request_state state;
     _Atomic bool cancelled;
     _Atomic bool soft_timeout;
-    bool terminated;   /* by remote control, with signum */
+    bool terminated; /* by remote control, with signum */
     int signum;
     bool expired;
-    bool acked;
-    size_t slot;       /* index in the consumer's table */
+    bool acked;        /* or about to be */
+    bool ack_pending;  /* the early ack waits for the broker */
+    size_t slot;         /* index in the consumer's table */
     double soft_limit_s; /* what holds for this run; 0: none */
     double hard_limit_s;
     int64_t started_us; /* monotonic; 0: not started */
     int64_t ended_us;
-    double time_start;  /* wall clock, seconds */
-    int worker_pid;     /* the thread's id */
+    double time_start;     /* wall clock, seconds */
+    int worker_pid;        /* the thread's id */
     double parked_until_s; /* how far ahead a parked claim's lease is stamped */
     struct celery_request *batch_next;
 
     /* how it ended */
     enum request_end end;
-    struct celery_buf result;  /* JSON text */
+    struct celery_buf result; /* JSON text */
     char exc_type[64];
     char exc_module[64];
     struct celery_buf exc_args; /* JSON array text */

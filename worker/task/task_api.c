@@ -25,9 +25,9 @@ bool celery_has_arg(struct celery_request *request, size_t index,
                     const char *name)
 {
     return celery_json_at(request->message.args, index).type != CELERY_JSON_NONE
-           || (name != NULL
-               && celery_json_get(request->message.kwargs, name).type
-                      != CELERY_JSON_NONE);
+        || (name != NULL
+            && celery_json_get(request->message.kwargs, name).type
+                   != CELERY_JSON_NONE);
 }
 
 bool celery_arg(struct celery_request *request, size_t index, const char *name,
@@ -61,7 +61,7 @@ bool celery_arg_int(struct celery_request *request, size_t index,
     if (!celery_arg(request, index, name, &value))
         return false;
     return celery_json_int64(value, ret)
-           || wrong_type(request, name, "an int of 64 bits");
+        || wrong_type(request, name, "an int of 64 bits");
 }
 
 bool celery_arg_double(struct celery_request *request, size_t index,
@@ -71,7 +71,7 @@ bool celery_arg_double(struct celery_request *request, size_t index,
     if (!celery_arg(request, index, name, &value))
         return false;
     return celery_json_double(value, ret)
-           || wrong_type(request, name, "a number");
+        || wrong_type(request, name, "a number");
 }
 
 bool celery_arg_str(struct celery_request *request, size_t index,
@@ -81,7 +81,7 @@ bool celery_arg_str(struct celery_request *request, size_t index,
     if (!celery_arg(request, index, name, &value))
         return false;
     return celery_json_string(value, &request->arena, ret) == CELERY_OK
-           || wrong_type(request, name, "a str");
+        || wrong_type(request, name, "a str");
 }
 
 bool celery_args_at_most(struct celery_request *request, size_t max)
@@ -116,7 +116,7 @@ bool celery_request_header(struct celery_request *request, const char *name,
 {
     struct celery_json value = celery_json_get(request->message.headers, name);
     return value.type == CELERY_JSON_STRING
-           && celery_json_string(value, &request->arena, ret) == CELERY_OK;
+        && celery_json_string(value, &request->arena, ret) == CELERY_OK;
 }
 
 bool celery_cancelled(const struct celery_request *request)
@@ -222,8 +222,8 @@ void celery_retry(struct celery_request *request, double countdown_s,
     request->retry_countdown_s = countdown_s;
     if (countdown_s < 0)
         request->retry_countdown_s = task->default_retry_delay_s > 0
-                                         ? task->default_retry_delay_s
-                                         : 180.0;
+                                       ? task->default_retry_delay_s
+                                       : 180.0;
 }
 
 void celery_reject(struct celery_request *request, bool requeue,

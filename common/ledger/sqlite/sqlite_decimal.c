@@ -2,11 +2,14 @@
 #include "ledger/sqlite/sqlite_decimal.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "ledger/amount.h"
 
+/* SQLite aligns an aggregate's memory to 8 bytes, a 128-bit integer wants 16:
+ * the total lives there as bytes. All zero is the sum of nothing. */
 struct sum {
-    struct amount total;
+    unsigned char total[sizeof(struct amount)];
     bool failed;
 };
 
@@ -61,24 +64,29 @@ static void dec_cmp(sqlite3_context *context, int argc, sqlite3_value **argv)
 static void sum_step(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     struct sum *sum = sqlite3_aggregate_context(context, sizeof *sum);
+    struct amount total = {0};
     struct amount a = {0};
     (void)argc;
     if (sum == NULL || sqlite3_value_type(argv[0]) == SQLITE_NULL)
         return;
-    if (!read_amount(argv[0], &a) || !amount_add(sum->total, a, &sum->total))
+    memcpy(&total, sum->total, sizeof total);
+    if (!read_amount(argv[0], &a) || !amount_add(total, a, &total))
         sum->failed = true;
+    memcpy(sum->total, &total, sizeof total);
 }
 
 static void sum_final(sqlite3_context *context)
 {
     /* Size 0: NULL when there was no row. */
     const struct sum *sum = sqlite3_aggregate_context(context, 0);
-    if (sum == NULL)
-        answer(context, (struct amount){0});
-    else if (sum->failed)
+    struct amount total = {0};
+    if (sum != NULL && sum->failed) {
         refuse(context, "dec_sum: not an amount, or out of range");
-    else
-        answer(context, sum->total);
+        return;
+    }
+    if (sum != NULL)
+        memcpy(&total, sum->total, sizeof total);
+    answer(context, total);
 }
 
 int sqlite_decimal_register(sqlite3 *db)

@@ -96,6 +96,7 @@ struct celery_task_out {
     double time_limit_s;
     double soft_time_limit_s;
     enum celery_ignore_result ignore_result;
+    int priority;
     struct celery_str callbacks; /* JSON texts; empty: null */
     struct celery_str errbacks;
     struct celery_str chain;
@@ -106,9 +107,8 @@ struct celery_task_out {
                                          Members that protocol 2 defines, and
                                          x-death and its kin, are skipped */
     const char *compression;          /* alias or MIME; NULL: none */
-    int priority;
-    const char *exchange;    /* NULL: the default exchange */
-    const char *routing_key; /* the queue, on the default exchange */
+    const char *exchange;             /* NULL: the default exchange */
+    const char *routing_key;          /* the queue, on the default exchange */
 };
 
 /* The protocol 2 parts of a message: what AMQP carries as headers and body.

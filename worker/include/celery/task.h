@@ -41,17 +41,17 @@ typedef void (*celery_batch_fn)(struct celery_request **requests, size_t count,
                                 void *data);
 
 struct celery_task {
-    const char *name;          /* copied */
-    celery_task_fn run;        /* one of run and run_batch */
+    const char *name;   /* copied */
+    celery_task_fn run; /* one of run and run_batch */
     celery_batch_fn run_batch;
-    void *data;                /* handed to the function; borrowed */
-    bool acks_late;            /* ack after the end, not at the start */
+    void *data;     /* handed to the function; borrowed */
+    bool acks_late; /* ack after the end, not at the start */
     bool reject_on_worker_lost;
     bool ignore_result;
     bool track_started;
-    int64_t max_retries;       /* -1: no limit; 0 means Celery's 3 */
+    int64_t max_retries;          /* -1: no limit; 0 means Celery's 3 */
     double default_retry_delay_s; /* 0: Celery's 180 s */
-    double soft_time_limit_s;  /* 0: the worker's */
+    double soft_time_limit_s;     /* 0: the worker's */
     double time_limit_s;
 };
 

@@ -34,8 +34,8 @@ struct celery_worker_defaults {
     const char *queues;
     int prefetch_multiplier;
 };
-CELERY_API void celery_app_defaults(struct celery_app *app,
-                                    const struct celery_worker_defaults *defaults);
+CELERY_API void celery_app_defaults(
+    struct celery_app *app, const struct celery_worker_defaults *defaults);
 
 /* Hooks of a program around the worker's life, all optional, all in the main
  * thread. */
@@ -55,12 +55,13 @@ CELERY_API void celery_app_hooks(struct celery_app *app,
 /* Runs a worker with the options of `celery worker` and the settings of the
  * environment; a leading word "worker" is accepted. Returns the exit status: 0
  * after a warm shutdown, 1 after a failure, 2 for a wrong setting. */
-CELERY_API int celery_worker_main(struct celery_app *app, int argc, char **argv);
+CELERY_API int celery_worker_main(struct celery_app *app, int argc,
+                                  char **argv);
 
-/* A task module, loaded by `celeryc worker -A module.so`, exports this. */
-#define CELERY_MODULE_INIT "celery_module_init"
-typedef enum celery_status (*celery_module_init_fn)(struct celery_app *app,
-                                                    struct celery_error *err);
+/* What a task module defines and `celeryc worker -A module.so` calls once, before
+ * anything connects and before any thread starts: it registers its tasks. */
+CELERY_API enum celery_status celery_module_init(struct celery_app *app,
+                                                 struct celery_error *err);
 
 #ifdef __cplusplus
 }

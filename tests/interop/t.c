@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tasks that the interoperability tests run on our worker; t.py has the same
+ * ones for Python. Uses only installed headers.
+ */
+#include <celery/task.h>
+#include <celery/worker.h>
+
+static void add(struct celery_request *req, void *data)
+{
+    int64_t x = 0;
+    int64_t y = 0;
+    int64_t sum = 0;
+    (void)data;
+    if (!celery_args_at_most(req, 2) || !celery_arg_int(req, 0, "x", &x)
+        || !celery_arg_int(req, 1, "y", &y))
+        return;
+    if (__builtin_add_overflow(x, y, &sum))
+        celery_raise(req, "OverflowError", NULL,
+                     "the sum needs more than 64 bits");
+    else
+        celery_return_int(req, sum);
+}
+
+static void echo(struct celery_request *req, void *data)
+{
+    struct celery_json x;
+    (void)data;
+    if (celery_args_at_most(req, 1) && celery_arg(req, 0, "x", &x))
+        celery_return_json(req, x.text);
+}
+
+static void boom(struct celery_request *req, void *data)
+{
+    struct celery_str message;
+    (void)data;
+    if (celery_arg_str(req, 0, "message", &message))
+        celery_raise(req, "ValueError", NULL, "%.*s", (int)message.len,
+                     message.data);
+}
+
+static void sleep_task(struct celery_request *req, void *data)
+{
+    double seconds = 0;
+    (void)data;
+    if (!celery_arg_double(req, 0, "seconds", &seconds))
+        return;
+    if (celery_sleep(req, seconds))
+        celery_return_json(req, CELERY_STR("\"slept\""));
+    else
+        celery_raise(req, "SoftTimeLimitExceeded", "billiard.exceptions",
+                     "cut short");
+}
+
+/* Fails times times, then succeeds with the number of retries. */
+static void retry(struct celery_request *req, void *data)
+{
+    int64_t times = 0;
+    int64_t done = celery_request_message(req)->retries;
+    (void)data;
+    if (!celery_arg_int(req, 0, "times", &times))
+        return;
+    if (done < times)
+        celery_retry(req, 0.1, "ConnectionError", NULL, "try %lld of %lld",
+                     (long long)done + 1, (long long)times);
+    else
+        celery_return_int(req, done);
+}
+
+static void noop(struct celery_request *req, void *data)
+{
+    (void)data;
+    celery_return_json(req, CELERY_STR("null"));
+}
+
+enum celery_status celery_module_init(struct celery_app *app,
+                                      struct celery_error *err)
+{
+    static const struct celery_task tasks[] = {
+        {.name = "t.add", .run = add},
+        {.name = "t.echo", .run = echo},
+        {.name = "t.boom", .run = boom},
+        {.name = "t.sleep", .run = sleep_task},
+        {.name = "t.retry", .run = retry},
+        {.name = "t.noop", .run = noop},
+        {.name = "t.late", .run = sleep_task, .acks_late = true},
+    };
+    for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
+        enum celery_status st = celery_app_register(app, &tasks[i], err);
+        if (st != CELERY_OK)
+            return st;
+    }
+    return CELERY_OK;
+}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""The tasks of t.c for a Python worker, and a process_deposit that settles with
+the schema's own function. URLs come from the environment."""
+
+import os
+
+from celery import Celery
+
+app = Celery("t", broker=os.environ["T_BROKER"], backend=os.environ.get("T_BACKEND"))
+app.conf.update(
+    task_default_queue="celery",
+    worker_prefetch_multiplier=int(os.environ.get("T_PREFETCH", "4")),
+    task_acks_late=os.environ.get("T_ACKS_LATE") == "1",
+    broker_transport_options={"visibility_timeout": int(os.environ.get("T_VISIBILITY", "3600"))},
+    broker_connection_retry_on_startup=True,
+)
+
+
+@app.task(name="t.add")
+def add(x, y):
+    return x + y
+
+
+@app.task(name="t.echo")
+def echo(x):
+    return x
+
+
+@app.task(name="t.noop")
+def noop():
+    return None
+
+
+@app.task(name="t.boom")
+def boom(message):
+    raise ValueError(message)
+
+
+@app.task(name="app.tasks.deposits.process_deposit", acks_late=True)
+def process_deposit(tx_id):
+    import psycopg2
+
+    with psycopg2.connect(os.environ["T_LEDGER"]) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT tx_id::text, state FROM settle_deposits(ARRAY[%s]::uuid[])",
+                           (tx_id,))
+            row = cursor.fetchone()
+    connection.close()
+    return {"tx_id": row[0], "state": row[1]}

@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Ask Python Celery whether the C codec tells the truth.
+
+usage: test_codec.py path/to/codec_tool
+
+Values are random but repeatable; SEED and ROUNDS change them. Needs celery;
+CELERY_PYTHON names an interpreter that has it. Exits 77 without one.
+"""
+import base64
+import datetime
+import decimal
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+import uuid
+
+if __name__ == "__main__":
+    other = os.environ.get("CELERY_PYTHON")
+    if other and os.path.abspath(other) != sys.executable:
+        os.execv(other, [os.path.abspath(other), *sys.argv])
+
+try:
+    from celery import Celery
+    from celery.utils.saferepr import saferepr
+    from kombu import Connection
+    from kombu.transport.virtual.base import Message
+    from kombu.utils.json import dumps, loads
+except ImportError as exc:
+    if __name__ != "__main__":
+        raise
+    print(f"skipped: {exc}")
+    sys.exit(77)
+
+SEED = int(os.environ.get("SEED", "7"))
+ROUNDS = int(os.environ.get("ROUNDS", "2000"))
+UTC = datetime.timezone.utc
+
+
+def ask(tool, questions):
+    """One run of the tool for all questions."""
+    lines = "".join(json.dumps(q) + "\n" for q in questions)
+    out = subprocess.run([tool], input=lines.encode(), stdout=subprocess.PIPE,
+                         check=True).stdout
+    answers = [json.loads(line) for line in out.split(b"\n") if line]
+    assert len(answers) == len(questions)
+    return answers
+
+
+class Values:
+    """Random Python values that kombu can put into JSON."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def text(self):
+        pool = self.random.choice([
+            "abc d", "a'b\"c\\ ", "\u20b9\xe9\x00\n\t\x7f\u2028\U0001f600\ud800 ",
+            "\x85\xa0\xad\u200b\u3000\ue000\u0378\U000e0001x",
+        ])
+        longest = self.random.choice([3, 10, 60])
+        return "".join(self.random.choice(pool)
+                       for _ in range(self.random.randint(0, longest)))
+
+    def moment(self):
+        zone = self.random.choice([
+            None, UTC, datetime.timezone(datetime.timedelta(hours=-3, minutes=-30)),
+            datetime.timezone(datetime.timedelta(hours=5, minutes=30)),
+        ])
+        return datetime.datetime(
+            self.random.randint(1, 9999), 2, 3, self.random.choice([0, 4]),
+            self.random.choice([0, 5]), self.random.choice([0, 6]),
+            self.random.choice([0, 7, 123456]), tzinfo=zone)
+
+    def number(self):
+        return self.random.choice([
+            self.random.randint(-10 ** self.random.randint(0, 40),
+                                10 ** self.random.randint(0, 40)),
+            self.random.random(), 0.1, 1e300, -0.0, 5.0, 1e16, 1e-5,
+            float("inf"), float("nan"), True, False,
+        ])
+
+    def leaf(self):
+        return self.random.choice([
+            lambda: None, self.number, self.number, self.text, self.text,
+            lambda: decimal.Decimal(self.random.choice(["1.10", "1E+2", "-0.5"])),
+            lambda: uuid.UUID(int=self.random.getrandbits(128)),
+            self.moment, lambda: self.moment().date(),
+            lambda: self.moment().time(),
+            lambda: self.random.choice([b"abc", "\xe9'x".encode(), b"\xff\0",
+                                        b"a b " * self.random.randint(0, 30)]),
+        ])()
+
+    def value(self, depth):
+        kind = self.random.randint(0, 3) if depth else 0
+        if kind < 2:
+            return self.leaf()
+        if kind == 2:
+            return [self.value(depth - 1) for _ in range(self.random.randint(0, 5))]
+        return {self.text(): self.value(depth - 1)
+                for _ in range(self.random.randint(0, 5))}
+
+
+def check_saferepr(tool):
+    values = Values(SEED)
+    questions, wanted = [], []
+    for _ in range(ROUNDS):
+        document = dumps(values.value(values.random.randint(0, 5)))
+        as_tuple = values.random.random() < 0.3
+        maxlen = values.random.choice([None, 1024, 128, 60, 20, 5, 1])
+        levels = values.random.choice([0, 1, 2, 3, 3, 5])
+        value = loads(document)
+        if as_tuple and isinstance(value, list):
+            value = tuple(value)
+        questions.append({"op": "repr", "value": json.loads(document), "tuple": as_tuple,
+                          "maxlen": maxlen or 0, "levels": levels})
+        wanted.append(saferepr(value, maxlen, levels))
+    for question, want, got in zip(questions, wanted, ask(tool, questions)):
+        assert got["out"] == want, (question, want, got)
+
+
+def check_repr_of_text(tool):
+    values = Values(SEED + 1)
+    texts = [values.text() for _ in range(ROUNDS)]
+    texts += [chr(c) for c in range(0x3000)]
+    questions = [{"op": "repr", "str": t} for t in texts]
+    for text, got in zip(texts, ask(tool, questions)):
+        assert got["out"] == repr(text), (ascii(text), got)
+
+
+def check_float(tool):
+    chance = random.Random(SEED + 2)
+    bits = [chance.getrandbits(64) for _ in range(ROUNDS * 5)]
+    bits += [e << 52 | m for e in range(2047) for m in (0, 1, 2 ** 52 - 1)]
+    bits += [chance.getrandbits(chance.randint(1, 52)) for _ in range(ROUNDS)]
+    floats = [struct.unpack(">d", struct.pack(">Q", b))[0] for b in bits]
+    floats += [round(chance.uniform(0, 1e17), chance.randint(0, 6))
+               for _ in range(ROUNDS)]
+    for f, got in zip(floats, ask(tool, [{"op": "float", "value": f} for f in floats])):
+        assert got["out"] == repr(f), (repr(f), got)
+
+
+def python_accepts(text):
+    try:
+        json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def check_loads(tool):
+    """Documents with a few bytes changed: both accept, or neither does."""
+    values = Values(SEED + 3)
+    chance = values.random
+    texts = []
+    for _ in range(ROUNDS * 3):
+        ascii_only = chance.random() < 0.5
+        try:
+            text = bytearray(json.dumps(json.loads(dumps(values.value(3))),
+                                        ensure_ascii=ascii_only).encode())
+        except UnicodeEncodeError:
+            continue
+        for _ in range(chance.randint(0, 3)):
+            at = chance.randint(0, len(text))
+            if chance.random() < 0.5:
+                text[at:at + 1] = b""
+            else:
+                text[at:at] = chance.choice([
+                    b" ", b"\n", b"\"", b"\\", b"{", b"]", b",", b":", b"0", b"-", b".",
+                    b"e", b"N", b"NaN", b"\xff", b"\xed\xa0\x80", b"\x01", b"\0", b"\f",
+                    b"\\ud800", b"\xc3\xa9"])
+        texts.append(bytes(text))
+    questions = [{"op": "loads", "bytes": base64.b64encode(t).decode()} for t in texts]
+    accepted = 0
+    for text, got in zip(texts, ask(tool, questions)):
+        assert got["ok"] == python_accepts(text), (text, got)
+        accepted += got["ok"]
+    assert ROUNDS // 4 < accepted < len(texts) - ROUNDS // 4, accepted
+
+
+def python_message(app, options):
+    """What Python puts on a queue for the same options."""
+    eta = options.get("eta_us")
+    expires = options.get("expires_us")
+    stamped = options.get("stamped_headers")
+    as_date = lambda us: us and datetime.datetime.fromtimestamp(us / 1e6, UTC)
+    return app.amqp.as_task_v2(
+        options["id"], options["task"], args=tuple(options["args"]),
+        kwargs=options["kwargs"], eta=as_date(eta), expires=as_date(expires),
+        group_id=options.get("group"), group_index=options.get("group_index"),
+        retries=options.get("retries", 0), chord=options.get("chord"),
+        callbacks=options.get("callbacks"), errbacks=options.get("errbacks"),
+        reply_to=options.get("reply_to"), time_limit=options.get("time_limit"),
+        soft_time_limit=options.get("soft_time_limit"), root_id=options.get("root_id"),
+        parent_id=options.get("parent_id"), shadow=options.get("shadow"),
+        chain=options.get("chain"), origin=options["origin"],
+        ignore_result=[None, False, True][options.get("ignore_result", 0)],
+        stamped_headers=stamped, **(options.get("stamps") or {}))
+
+
+def random_options(values):
+    chance = values.random
+    plain = lambda: loads_plain(dumps(values.value(2)))
+    options = {
+        "task": "proj." + chance.choice(["add", "mul"]),
+        "id": str(uuid.UUID(int=chance.getrandbits(128))),
+        "args": [plain() for _ in range(chance.randint(0, 3))],
+        "kwargs": {values.text(): plain() for _ in range(chance.randint(0, 3))},
+        "origin": "gen1@host", "routing_key": "celery",
+        "delivery_tag": str(uuid.UUID(int=chance.getrandbits(128))),
+    }
+    signature = {"task": "proj.x", "args": [1], "kwargs": {}, "options": {},
+                 "subtask_type": None, "immutable": False}
+    maybe = {
+        "eta_us": 1795469808274203, "expires_us": 1795469808274204,
+        "group": "g", "group_index": 3, "retries": 2, "chord": signature,
+        "callbacks": [signature], "errbacks": [signature], "chain": [signature],
+        "reply_to": "r", "time_limit": 10, "soft_time_limit": 5, "root_id": "ro",
+        "parent_id": "pa", "shadow": "s", "ignore_result": chance.randint(1, 2),
+        "priority": 5,
+        "compression": chance.choice(["gzip", "bzip2", "lzma"]),
+        "headers": {"mine": [1.0, "x"]},
+    }
+    for key, value in maybe.items():
+        if chance.random() < 0.3:
+            options[key] = value
+    if chance.random() < 0.2:
+        options["stamped_headers"] = ["st"]
+        options["stamps"] = {"st": ["v"]}
+    return options
+
+
+def loads_plain(text):
+    """Typed values stay the objects that stand for them."""
+    return json.loads(text)
+
+
+def check_encode(tool):
+    """What we encode, kombu decodes to what Python would have sent."""
+    app = Celery(set_as_current=False)
+    values = Values(SEED + 4)
+    all_options = [random_options(values) for _ in range(ROUNDS // 4)]
+    answers = ask(tool, [{"op": "encode", **o} for o in all_options])
+    with Connection("memory://") as connection:
+        channel = connection.default_channel
+        for options, answer in zip(all_options, answers):
+            assert "out" in answer, (options, answer)
+            message = Message(json.loads(answer["out"]), channel, accept={"application/json"})
+            # Python works on objects; what it prints is compared with them.
+            objects = dict(options, args=loads(json.dumps(options["args"])),
+                           kwargs=loads(json.dumps(options["kwargs"])))
+            want = python_message(app, objects)
+            headers = dict(want.headers, **options.get("headers", {}))
+            got = dict(message.headers)
+            if "compression" in options:
+                assert got.pop("compression").startswith("application/")
+            assert list(got) == list(headers), (got, headers)
+            for key, value in headers.items():
+                assert got[key] == value, (key, value, got[key])
+            assert dumps(message.decode()) == dumps(want.body), options
+            properties = message.properties
+            assert properties["correlation_id"] == options["id"]
+            assert properties["reply_to"] == options.get("reply_to", "")
+            assert properties["priority"] == options.get("priority", 0)
+            assert properties["delivery_tag"] == options["delivery_tag"]
+            assert properties["delivery_info"] == {"exchange": "", "routing_key": "celery"}
+            assert properties["delivery_mode"] == 2
+
+
+def check_decode(tool):
+    """What kombu writes, we decode to what went in."""
+    app = Celery(set_as_current=False)
+    values = Values(SEED + 5)
+    chance = values.random
+    raws, wanted = [], []
+    with Connection("memory://") as connection:
+        channel = connection.default_channel
+        for _ in range(ROUNDS // 4):
+            options = random_options(values)
+            v1 = chance.random() < 0.3
+            if v1:
+                made = app.amqp.as_task_v1(
+                    options["id"], options["task"], args=options["args"],
+                    kwargs=options["kwargs"], group_id=options.get("group"),
+                    callbacks=options.get("callbacks"), chord=options.get("chord"),
+                    retries=options.get("retries", 0))
+            else:
+                made = python_message(app, options)
+            raw = channel.prepare_message(
+                *encode_body(channel, made.body), headers=made.headers,
+                properties=dict(made.properties))
+            channel._inplace_augment_message(raw, "", "celery")
+            raws.append({"op": "decode", "raw": json.dumps(raw)})
+            wanted.append((options, v1))
+    for (options, v1), got in zip(wanted, ask(tool, raws)):
+        for key in ("task", "id"):
+            assert got[key] == options[key], (options, got)
+        for key in ("args", "kwargs"):
+            assert dumps(got[key]) == dumps(options[key]), (options, got)
+        for key in ("callbacks", "chord"):
+            assert got[key] == options.get(key), (options, got)
+        assert got["retries"] == options.get("retries", 0)
+        assert got["group"] == options.get("group", "")
+        assert got["routing_key"] == "celery"
+        if not v1:
+            assert got["chain"] == options.get("chain")
+            assert got["eta_us"] == options.get("eta_us", 0)
+            assert got["expires_us"] == options.get("expires_us", 0)
+
+
+def encode_body(channel, body):
+    text = json.dumps(body)
+    return text, 0, "application/json", "utf-8"
+
+
+def check_msgpack(tool):
+    try:
+        import msgpack
+    except ImportError:
+        print("# no msgpack in this Python")
+        return
+    values = Values(SEED + 6)
+    documents = []
+    for _ in range(ROUNDS):
+        text = dumps(values.value(3))
+        if "ud800" not in text and "decimal" not in text and "date" not in text \
+                and "time" not in text and "uuid" not in text:
+            documents.append(json.loads(text))
+    answers = ask(tool, [{"op": "msgpack", "value": d} for d in documents])
+    back = []
+    for document, got in zip(documents, answers):
+        python = loads(json.dumps(document))
+        try:
+            packed = msgpack.packb(python, use_bin_type=True)
+        except OverflowError:
+            assert "error" in got
+            continue
+        assert base64.b64decode(got["out"]) == packed, (document, got)
+        back.append((document, got["out"]))
+    answers = ask(tool, [{"op": "unmsgpack", "bytes": b} for _, b in back])
+    for (document, _), got in zip(back, answers):
+        assert json.dumps(got["value"]) == json.dumps(document)
+
+
+CHECKS = [check_saferepr, check_repr_of_text, check_float, check_loads,
+          check_encode, check_decode, check_msgpack]
+
+
+def test_codec():
+    """For pytest; CODEC_TOOL names the helper."""
+    for check in CHECKS:
+        check(os.environ["CODEC_TOOL"])
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    for check in CHECKS:
+        check(sys.argv[1])
+        print(f"ok {check.__name__}")
+
+
+if __name__ == "__main__":
+    main()

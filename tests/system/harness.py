@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: MIT
+"""Real servers and our programs for the system tests: each on its own free port
+and in its own folder, stopped by process id. Tests wait for conditions, never for
+time; every wait has a deadline and says what it waited for."""
+
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import pathlib
+import pwd
+import signal
+import socket
+import subprocess
+import time
+import urllib.parse
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("CRICALGO_BUILD", ROOT / "build-asan"))
+API = BUILD / "api" / "cricalgo-api"
+WORKER = BUILD / "worker" / "cricalgo-worker"
+CELERYC = BUILD / "worker" / "celeryc"
+MODULE = BUILD / "tests" / "interop" / "t.so"
+# Python interpreters of the venvs with Celery 5.7.0 and 5.2.7.
+PY57 = os.environ.get("CRICALGO_PY57", "python3")
+PY52 = os.environ.get("CRICALGO_PY52", "python3")
+SECRET = "system-test-secret"
+TOKEN = "system-test-token"
+# What the repository must not say is said by nobody: no server listens beyond it.
+LOOPBACK = "127.0.0.1"
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind((LOOPBACK, 0))
+        return sock.getsockname()[1]
+
+
+def wait_for(condition, what, seconds=30.0, every=0.02):
+    """The first true value of condition(); fails with what after the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {seconds} s still not: {what}")
+        time.sleep(every)
+
+
+class Process:
+    """A child of ours with its log in a file."""
+
+    def __init__(self, name, argv, folder, env=None, cwd=None):
+        self.name = name
+        self.log_path = pathlib.Path(folder) / f"{name}-{uuid.uuid4().hex[:6]}.log"
+        self._log = open(self.log_path, "wb")
+        self.child = subprocess.Popen([str(a) for a in argv], stdout=self._log,
+                                      stderr=self._log, env=env, cwd=cwd,
+                                      stdin=subprocess.DEVNULL)
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def events(self, name=None):
+        """The log's JSON lines, those of one event when name is given."""
+        found = []
+        for line in self.log().splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if name is None or event.get("event") == name:
+                found.append(event)
+        return found
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def kill(self):
+        """kill -9, and nothing but."""
+        self.child.send_signal(signal.SIGKILL)
+        self.child.wait()
+        self._log.close()
+
+    def stop(self, seconds=40, sig=signal.SIGTERM):
+        """The exit status after a signal; fails when it does not end."""
+        if self.alive():
+            self.child.send_signal(sig)
+        try:
+            status = self.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+            raise AssertionError(f"{self.name} did not end in {seconds} s:\n{self.log()[-3000:]}")
+        finally:
+            self._log.close()
+        return status
+
+
+class Redis:
+    def __init__(self, folder, *extra):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        self.extra = extra
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = Process("redis", [
+            "redis-server", "--port", self.port, "--bind", LOOPBACK, "--save", "",
+            "--appendonly", "no", "--dir", self.folder, *self.extra], self.folder)
+        wait_for(lambda: self.cli("PING") == "PONG", "redis answers PING")
+
+    def url(self, db=0):
+        return f"redis://{LOOPBACK}:{self.port}/{db}"
+
+    def cli(self, *words, db=0):
+        done = subprocess.run(["redis-cli", "-p", str(self.port), "-n", str(db), *map(str, words)],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return done.stdout.strip()
+
+    def client(self, db=0):
+        import redis
+        return redis.Redis(host=LOOPBACK, port=self.port, db=db)
+
+    def stop(self):
+        self.process.stop()
+
+
+class Postgres:
+    """A cluster of its own; initdb refuses root, so then the postgres user runs
+    it."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        self.bin = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+        self.data = self.folder / "pgdata"
+        self.as_user = []
+        if os.geteuid() == 0:
+            self.as_user = ["runuser", "-u", "postgres", "--"]
+            user = pwd.getpwnam("postgres")
+            self.data.mkdir()
+            os.chown(self.data, user.pw_uid, user.pw_gid)
+            for parent in [self.folder, *self.folder.parents]:
+                if parent.stat().st_uid == 0 and parent != pathlib.Path("/"):
+                    parent.chmod(parent.stat().st_mode | 0o055)
+        subprocess.run([*self.as_user, self.bin / "initdb", "-D", self.data, "-A", "trust",
+                        "-U", "cricalgo", "-E", "UTF8", "--no-sync"],
+                       check=True, stdout=subprocess.DEVNULL)
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = Process("postgres", [
+            *self.as_user, self.bin / "postgres", "-D", self.data, "-p", self.port, "-h", LOOPBACK,
+            "-k", "", "-c", "max_connections=200"], self.folder, cwd="/")
+        wait_for(lambda: self._psql("postgres", "SELECT 1").returncode == 0,
+                 "postgres answers")
+
+    def _psql(self, database, sql):
+        return subprocess.run(
+            ["psql", "-h", LOOPBACK, "-p", str(self.port), "-U", "cricalgo", "-d", database,
+             "-At", "-v", "ON_ERROR_STOP=1", "-c", sql],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def sql(self, database, sql):
+        done = self._psql(database, sql)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def new_database(self):
+        name = "t" + uuid.uuid4().hex[:12]
+        self.sql("postgres", f"CREATE DATABASE {name}")
+        return name
+
+    def url(self, database):
+        return f"postgresql://cricalgo@{LOOPBACK}:{self.port}/{database}"
+
+    def stop(self):
+        # "Fast" shutdown, to the postmaster itself: runuser passes SIGTERM on as
+        # a "smart" one, which waits for clients.
+        pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGINT)
+        self.process.child.wait(30)
+        self.process._log.close()
+
+
+def plain_env(**settings):
+    """Our environment without what would configure the programs under test."""
+    env = {k: v for k, v in os.environ.items()
+           if not k.startswith(("CELERY_", "DB_", "WEBHOOK_", "DEPOSIT_"))
+           and k not in ("DATABASE_URL", "REDIS_URL", "API_TOKEN", "PORT", "HOST")}
+    env.setdefault("ASAN_OPTIONS", "detect_stack_use_after_return=1:strict_string_checks=1")
+    env.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
+    env.update({k: str(v) for k, v in settings.items()})
+    return env
+
+
+class Api:
+    def __init__(self, folder, ledger, broker, **settings):
+        self.port = free_port()
+        env = plain_env(DATABASE_URL=ledger, CELERY_BROKER_URL=broker, WEBHOOK_SECRET=SECRET,
+                        API_TOKEN=TOKEN, PORT=self.port, **settings)
+        self.process = Process("api", [API], folder, env)
+        wait_for(self._ready, "the API is ready")
+
+    def _ready(self):
+        assert self.process.alive(), self.process.log()
+        try:
+            return self.get("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def request(self, method, path, body=None, headers=None, timeout=30):
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            text = answer.read()
+            try:
+                parsed = json.loads(text)
+            except ValueError:
+                parsed = text.decode(errors="replace")
+            return answer.status, parsed, dict(answer.getheaders())
+        finally:
+            connection.close()
+
+    def get(self, path, **query):
+        if query:
+            path += "?" + urllib.parse.urlencode(query)
+        return self.request("GET", path, headers={"Authorization": "Bearer " + TOKEN})
+
+    def webhook(self, body, chain="bep20", secret=SECRET, headers=None):
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        signature = hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
+        return self.request("POST", f"/api/v1/webhooks/{chain}", raw,
+                            {"Content-Type": "application/json", "X-Signature": signature,
+                             **(headers or {})})
+
+    def register(self):
+        status, answer, _ = self.request(
+            "POST", "/api/v1/auth/register",
+            json.dumps({"telegram_id": uuid.uuid4().int % 2**50 + 1,
+                        "username": "u" + uuid.uuid4().hex[:20]}),
+            {"Content-Type": "application/json"})
+        assert status == 201, answer
+        return answer["user_id"]
+
+    def stop(self):
+        return self.process.stop()
+
+
+def deposit_body(user, amount="1.5", confirmations=12, **more):
+    return {"tx_hash": "0x" + uuid.uuid4().hex * 2, "amount": amount, "user_id": user,
+            "confirmations": confirmations, **more}
+
+
+class Worker(Process):
+    """cricalgo-worker. Options are Celery's, settings environment variables."""
+
+    def __init__(self, folder, ledger, broker, *options, backend=None, **settings):
+        self.node = f"c{uuid.uuid4().hex[:6]}@test"
+        env = plain_env(DATABASE_URL=ledger, CELERY_BROKER_URL=broker,
+                        METRICS_PORT=settings.pop("METRICS_PORT", 0), **settings)
+        if backend:
+            env["CELERY_RESULT_BACKEND"] = backend
+        super().__init__("worker", [WORKER, "worker", "-n", self.node, *options], folder, env)
+
+    def ready(self):
+        wait_for(lambda: self.events("worker_ready") or not self.alive(), "the worker is ready")
+        assert self.alive(), self.log()
+        return self
+
+
+class ModuleWorker(Process):
+    """celeryc worker -A t.so."""
+
+    def __init__(self, folder, broker, backend, *options, node=None, **settings):
+        self.node = node or f"m{uuid.uuid4().hex[:6]}@test"
+        env = plain_env(METRICS_PORT=settings.pop("METRICS_PORT", 0), **settings)
+        super().__init__("celeryc", [CELERYC, "worker", "-A", MODULE, "-b", broker,
+                                     "--result-backend", backend, "-n", self.node, *options],
+                         folder, env)
+
+    def ready(self):
+        wait_for(lambda: self.events("worker_ready") or not self.alive(), "the worker is ready")
+        assert self.alive(), self.log()
+        return self
+
+
+def check_ledger(ledger):
+    """(exit status, output) of cricalgo-worker --check-ledger."""
+    done = subprocess.run([str(WORKER), "--check-ledger"], env=plain_env(DATABASE_URL=ledger),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
+
+
+def states(ledger):
+    """Deposits by state, from --check-ledger's lines."""
+    status, text = check_ledger(ledger)
+    counts = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 2 and words[1].isdigit():
+            counts[words[0]] = int(words[1])
+    counts["balanced"] = status == 0
+    return counts

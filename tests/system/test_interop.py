@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""Python Celery 5.7.0 and 5.2.7 beside our programs, on real servers."""
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+import harness
+from harness import Api, ModuleWorker, Process, Worker, deposit_body, wait_for
+
+INTEROP = harness.ROOT / "tests" / "interop"
+RELEASES = {"5.7.0": harness.PY57, "5.2.7": harness.PY52}
+
+
+def python_env(setup, **more):
+    return harness.plain_env(
+        T_BROKER=setup.broker, T_BACKEND=setup.backend, T_LEDGER=setup.ledger,
+        PYTHONDONTWRITEBYTECODE="1", **more)
+
+
+def python_worker(setup, started, release="5.7.0", *options, **more):
+    name = f"py{release.replace('.', '')}@python"
+    worker = Process("pyworker", [
+        RELEASES[release], "-m", "celery", "-A", "t", "worker", "-l", "info", "-n", name,
+        *options], setup.folder, python_env(setup, **more), cwd=INTEROP)
+    started.append(worker)
+    wait_for(lambda: " ready." in worker.log() or not worker.alive(),
+             "the Python worker is ready", 60)
+    assert worker.alive(), worker.log()
+    return worker
+
+
+@pytest.fixture
+def real(redis, postgres_server, tmp_path):
+    class Setup:
+        broker, backend = redis.url(0), redis.url(1)
+        database = postgres_server.new_database()
+        ledger = postgres_server.url(database)
+        server, postgres, folder = redis, postgres_server, tmp_path
+
+    return Setup
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_python_client_of_our_worker(real, started, release):
+    worker = ModuleWorker(real.folder, real.broker, real.backend, "-c", "2")
+    started.append(worker)
+    worker.ready()
+    done = subprocess.run([RELEASES[release], INTEROP / "client.py"], env=python_env(real),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180)
+    assert done.returncode == 0, done.stdout
+    assert release in done.stdout
+    assert worker.stop() == 0
+    # Nothing is left behind but the unknown task's message.
+    client = real.server.client()
+    assert client.hlen("unacked") == 0 and client.zcard("unacked_index") == 0
+    assert client.llen("celery") == 0
+    dead = client.lrange("celery.dead", 0, -1)
+    assert len(dead) == 1 and json.loads(dead[0].split(b"\n")[0])["x-dead-reason"] == "unknown_task"
+    assert json.loads(dead[0].split(b"\n", 1)[1])["headers"]["task"] == "no.such"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_our_api_and_a_python_worker(real, started, release):
+    api = Api(real.folder, real.ledger, real.broker)
+    started.append(api.process)
+    python_worker(real, started, release, "-Q", "deposits", "-c", "1")
+    user = api.register()
+    ids = []
+    for _ in range(20):
+        status, answer, _ = api.webhook(deposit_body(user, "2.25"))
+        assert status == 202, answer
+        ids.append(answer["tx_id"])
+    wait_for(lambda: harness.states(real.ledger).get("credited") == 20, "20 credited", 60)
+    assert harness.states(real.ledger)["balanced"]
+    assert api.get(f"/api/v1/wallets/{user}")[1]["deposit_balance"] == "45"
+    results = real.server.client(1)
+    assert {json.loads(results.get(k))["result"]["state"]
+            for k in results.keys("celery-task-meta-*")} == {"credited"}
+    assert api.stop() == 0
+
+
+def test_mixed_fleet(real, started):
+    """Both kinds of worker on one queue: each does its share, together all of it,
+    none of it twice."""
+    total = 2000
+    api = Api(real.folder, real.ledger, real.broker)
+    started.append(api.process)
+    user = api.register()
+    for _ in range(total):
+        assert api.webhook(deposit_body(user, "1"))[0] == 202
+    wait_for(lambda: real.server.client().llen("deposits") == total, "all are queued")
+    python = python_worker(real, started, "5.7.0", "-Q", "deposits", "-c", "2",
+                           "--prefetch-multiplier", "1")
+    # Ours is faster by far: it joins when Python has done its share.
+    wait_for(lambda: harness.states(real.ledger).get("credited") >= total * 0.22,
+             "Python has credited some", 120, every=0.2)
+    ours = Worker(real.folder, real.ledger, real.broker, "-c", "1", "--prefetch-multiplier", "1",
+                  backend=real.backend)
+    started.append(ours)
+    wait_for(lambda: harness.states(real.ledger).get("credited") == total, "all credited", 180,
+             every=0.5)
+    assert harness.states(real.ledger)["balanced"]
+    assert real.postgres.sql(real.database, "SELECT sum(deposit_balance) FROM wallets") \
+        .startswith(f"{total}")
+    done_by_ours = [e["tx_id"] for e in ours.events("deposit_task_completed") if e["credited"]]
+    results = real.server.client(1)
+    finished = [json.loads(results.get(k)) for k in results.keys("celery-task-meta-*")]
+    all_ids = {r["result"]["tx_id"] for r in finished}
+    done_by_python = all_ids - set(done_by_ours)
+    assert len(done_by_ours) == len(set(done_by_ours))
+    assert len(all_ids) == total
+    assert len(done_by_ours) >= total * 0.2, f"ours did {len(done_by_ours)} of {total}"
+    assert len(done_by_python) >= total * 0.2, f"Python did {len(done_by_python)} of {total}"
+    assert "CRITICAL" not in python.log() and "Error in timer" not in python.log()
+
+
+def celery_command(setup, *words, seconds=30):
+    return subprocess.run([harness.PY57, "-m", "celery", "-A", "t", *words],
+                          env=python_env(setup), cwd=INTEROP, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=seconds)
+
+
+def inspect(setup, method, node):
+    done = celery_command(setup, "inspect", method, "-j", "-d", node)
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout)[node]
+
+
+def send(setup, task, *args):
+    code = ("import sys, json; from t import app; "
+            "print(app.send_task(sys.argv[1], tuple(json.loads(sys.argv[2]))).id)")
+    return subprocess.run([harness.PY57, "-c", code, task, json.dumps(list(args))],
+                          env=python_env(setup), cwd=INTEROP, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.strip()
+
+
+def test_tools_while_every_slot_is_busy(real, started):
+    worker = ModuleWorker(real.folder, real.broker, real.backend, "-c", "2", node="busy@test")
+    started.append(worker)
+    worker.ready()
+    ids = {send(real, "t.sleep", 60) for _ in range(3)}
+    wait_for(lambda: len(inspect(real, "active", "busy@test")) == 2, "two tasks run")
+
+    status = celery_command(real, "status", "-j")
+    assert status.returncode == 0 and "busy@test" in status.stdout, status.stdout
+    active = inspect(real, "active", "busy@test")
+    reserved = inspect(real, "reserved", "busy@test")
+    assert {r["id"] for r in active} | {r["id"] for r in reserved} == ids
+    assert len(reserved) == 1 and reserved[0]["time_start"] is None
+    assert all(r["args"] == [60] and r["name"] == "t.sleep" for r in active)
+    stats = inspect(real, "stats", "busy@test")
+    assert stats["pool"]["max-concurrency"] == 2 and len(stats["pool"]["processes"]) == 2
+    assert stats["prefetch_count"] == 8 and isinstance(stats["clock"], str)
+    assert inspect(real, "registered", "busy@test") == sorted(
+        ["t.add", "t.boom", "t.echo", "t.late", "t.noop", "t.retry", "t.sleep"])
+    assert [q["name"] for q in inspect(real, "active_queues", "busy@test")] == ["celery"]
+    assert inspect(real, "scheduled", "busy@test") == []
+    assert inspect(real, "revoked", "busy@test") == []
+    conf = inspect(real, "conf", "busy@test")
+    assert conf["worker_concurrency"] == 2
+    assert inspect(real, "ping", "busy@test") == {"ok": "pong"}
+
+    worker.kill()
+    killed = time.monotonic()
+    wait_for(lambda: "busy@test" not in celery_command(real, "status").stdout,
+             "a killed worker is not listed", 5)
+    assert time.monotonic() - killed < 6
+
+
+def test_shutdown_by_remote_control(real, started):
+    worker = ModuleWorker(real.folder, real.broker, real.backend, "-c", "1", node="going@test")
+    started.append(worker)
+    worker.ready()
+    task = send(real, "t.sleep", 2)
+    wait_for(lambda: inspect(real, "active", "going@test"), "the task runs")
+    celery_command(real, "control", "shutdown", "-d", "going@test")
+    assert worker.child.wait(20) == 0
+    meta = json.loads(real.server.client(1).get("celery-task-meta-" + task))
+    assert meta["status"] == "SUCCESS" and meta["result"] == "slept"
+
+
+def http_json(port, path):
+    import urllib.request
+
+    with urllib.request.urlopen(f"http://{harness.LOOPBACK}:{port}{path}", timeout=20) as answer:
+        return json.loads(answer.read())
+
+
+def test_flower(real, started):
+    port = harness.free_port()
+    flower = Process("flower", [
+        harness.PY57, "-m", "celery", "-A", "t", "flower", f"--address={harness.LOOPBACK}",
+        f"--port={port}"], real.folder,
+        python_env(real, FLOWER_UNAUTHENTICATED_API="true"), cwd=INTEROP)
+    started.append(flower)
+
+    def answers():
+        assert flower.alive(), flower.log()
+        try:
+            return http_json(port, "/workers?json=1") is not None
+        except OSError:
+            return False
+
+    wait_for(answers, "Flower answers", 60)
+    worker = ModuleWorker(real.folder, real.broker, real.backend, "-c", "2", "-E",
+                          node="seen@flower")
+    started.append(worker)
+    worker.ready()
+    wait_for(lambda: any(row["hostname"] == "seen@flower" and row["status"]
+                         for row in http_json(port, "/workers?json=1")["data"]),
+             "Flower shows the worker online")
+    good = send(real, "t.add", 2, 3)
+    bad = send(real, "t.boom", "bad thing")
+
+    def task(task_id, state):
+        try:
+            info = http_json(port, f"/api/task/info/{task_id}")
+        except OSError:
+            return None
+        return info if info["state"] == state else None
+
+    info = wait_for(lambda: task(good, "SUCCESS"), "Flower shows the success")
+    assert info["name"] == "t.add" and info["args"] == "(2, 3)" and info["kwargs"] == "{}"
+    assert info["result"] == "5" and info["runtime"] >= 0 and info["worker"] == "seen@flower"
+    info = wait_for(lambda: task(bad, "FAILURE"), "Flower shows the failure")
+    assert info["exception"] == "ValueError('bad thing')" and info["traceback"]
+
+    shown = http_json(port, "/api/workers?refresh=1")["seen@flower"]
+    assert {"stats", "active_queues", "registered", "scheduled", "active", "reserved", "revoked",
+            "conf"} <= set(shown)
+    import urllib.request
+    page = urllib.request.urlopen(f"http://{harness.LOOPBACK}:{port}/worker/seen@flower",
+                                  timeout=20)
+    assert page.status == 200
+    assert worker.stop() == 0
+    wait_for(lambda: all(not row["status"] for row in http_json(port, "/workers?json=1")["data"]
+                         if row["hostname"] == "seen@flower"), "Flower shows it offline", 10)
+    assert "Traceback" not in flower.log(), flower.log()

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The commands that are clients of a broker.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random_id.h"
+#include "celery/producer.h"
+#include "cli/commands.h"
+#include "client/task_publish.h"
+#include "conf/conf.h"
+
+static const struct conf_setting call_table[] = {
+    {.option = "help",
+     .letter = 'h',
+     .type = CONF_FLAG,
+     .help = "show this text"},
+    {.env = "CELERY_BROKER_URL",
+     .alias = "REDIS_URL",
+     .option = "broker",
+     .letter = 'b',
+     .type = CONF_TEXT,
+     .fallback = "redis://localhost:6379/0",
+     .help = "the broker"},
+    {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
+     .type = CONF_TEXT,
+     .help = "JSON object"},
+    {.env = "CELERY_TASK_DEFAULT_QUEUE",
+     .option = "queue",
+     .letter = 'Q',
+     .type = CONF_TEXT,
+     .fallback = "celery",
+     .help = "the queue"},
+    {.option = "args",
+     .letter = 'a',
+     .type = CONF_TEXT,
+     .fallback = "[]",
+     .help = "positional arguments, a JSON array"},
+    {.option = "kwargs",
+     .letter = 'k',
+     .type = CONF_TEXT,
+     .fallback = "{}",
+     .help = "keyword arguments, a JSON object"},
+};
+
+enum { CALL_SETTINGS = sizeof call_table / sizeof call_table[0] };
+
+static struct celery_str text_of(const struct conf *conf, const char *name)
+{
+    const char *text = conf_text(conf, name);
+    return (struct celery_str){text, strlen(text)};
+}
+
+static enum celery_status check_json(struct celery_str text,
+                                     enum celery_json_type type,
+                                     const char *option,
+                                     struct celery_error *err)
+{
+    struct celery_json root;
+    if (celery_json_parse(text, NULL, &root, NULL) == CELERY_OK
+        && root.type == type)
+        return CELERY_OK;
+    return celery_fail(err, CELERY_INVALID,
+                       "--%s='%.60s' is not accepted; accepted: a JSON %s",
+                       option, text.data,
+                       type == CELERY_JSON_ARRAY ? "array" : "object");
+}
+
+static enum celery_status call(const struct conf *conf, const char *name,
+                               struct celery_error *err)
+{
+    char id[CELERY_TASK_ID_LEN + 1];
+    struct celery_producer *producer = NULL;
+    const struct celery_producer_options options = {
+        .broker_url = conf_text(conf, "CELERY_BROKER_URL"),
+        .transport_options = conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
+    };
+    random_id(id);
+    const struct celery_task_out task = {
+        .task = name,
+        .id = id,
+        .args = text_of(conf, "args"),
+        .kwargs = text_of(conf, "kwargs"),
+        .origin = task_origin(),
+        .group_index = -1,
+        .routing_key = conf_text(conf, "CELERY_TASK_DEFAULT_QUEUE"),
+    };
+    enum celery_status st =
+        check_json(task.args, CELERY_JSON_ARRAY, "args", err);
+    if (st == CELERY_OK)
+        st = check_json(task.kwargs, CELERY_JSON_OBJECT, "kwargs", err);
+    if (st == CELERY_OK)
+        st = celery_producer_new(&options, &producer, err);
+    if (st == CELERY_OK)
+        st = celery_producer_send(producer, &task, 1, NULL, err);
+    celery_producer_free(producer);
+    if (st == CELERY_OK)
+        (void)printf("%s\n", id);
+    return st;
+}
+
+static int status_of(enum celery_status st)
+{
+    if (st == CELERY_OK)
+        return EXIT_SUCCESS;
+    return st == CELERY_INVALID || st == CELERY_UNSUPPORTED
+             ? CLI_EXIT_CONFIG
+             : CLI_EXIT_UNAVAILABLE;
+}
+
+int cli_call(int argc, char **argv)
+{
+    struct celery_error err = {0};
+    struct conf *conf = NULL;
+    const char *name = NULL;
+    /* celery call NAME --args …: the name comes first. */
+    if (argc > 1 && argv[1][0] != '-') {
+        name = argv[1];
+        argv++;
+        argc--;
+    }
+    enum celery_status st =
+        conf_load(call_table, CALL_SETTINGS, argc, argv, &conf, &err);
+    if (st == CELERY_OK && conf_bool(conf, "help")) {
+        (void)printf("Usage: celeryc call NAME [options]\n\n");
+        conf_help(call_table, CALL_SETTINGS, stdout);
+        conf_free(conf);
+        return EXIT_SUCCESS;
+    }
+    if (st == CELERY_OK && name == NULL)
+        st = celery_fail(&err, CELERY_INVALID, "call: which task?");
+    if (st == CELERY_OK)
+        st = call(conf, name, &err);
+    if (st != CELERY_OK)
+        (void)fprintf(stderr, "celeryc: %s\n", err.msg);
+    conf_free(conf);
+    return status_of(st);
+}
