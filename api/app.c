@@ -269,19 +269,24 @@ static bool took_signal(const struct app *app, uint32_t *ret_signal)
     return true;
 }
 
+static bool must_stop(const struct app *app)
+{
+    uint32_t signal = 0;
+    if (!took_signal(app, &signal) || signal == SIGHUP)
+        return false;
+    LOG_EVENT(LOG_LEVEL_INFO, "api_stopping", LOG_INT("signal", signal));
+    return true;
+}
+
 static int loop(struct app *app)
 {
     struct pollfd fd = {.fd = app->signal_fd, .events = POLLIN};
     for (;;) {
-        uint32_t signal = 0;
         bool waiting =
             !app->migrated && conf_bool(app->conf, "MIGRATE_ON_START");
         (void)poll(&fd, 1, waiting ? MIGRATE_RETRY_MS : -1);
-        if (took_signal(app, &signal) && signal != SIGHUP) {
-            LOG_EVENT(LOG_LEVEL_INFO, "api_stopping",
-                      LOG_INT("signal", signal));
+        if (must_stop(app))
             return APP_OK;
-        }
         if (waiting && !try_migrate(app))
             return APP_FAILED;
     }

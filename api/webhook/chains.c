@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "webhook/chains.h"
 
-#include <ctype.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/cleanup.h"
 #include "celery/json_scan.h"
 #include "ledger/amount.h"
@@ -13,13 +13,13 @@ bool chain_name(struct celery_str text, char ret_name[LEDGER_CHAIN_MAX])
     if (text.len == 0 || text.len >= LEDGER_CHAIN_MAX)
         return false;
     for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
+        char c = text.data[i];
         bool inner = i > 0 && (c == '-' || c == '_');
-        if (c >= 0x80 || (!isalnum(c) && !inner))
+        if (!ascii_is_alnum(c) && !inner)
             return false;
     }
     for (size_t i = 0; i < text.len; i++)
-        ret_name[i] = (char)tolower((unsigned char)text.data[i]);
+        ret_name[i] = ascii_lower(text.data[i]);
     ret_name[text.len] = '\0';
     return true;
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/xalloc.h"
@@ -412,8 +413,7 @@ void sqlite_bind_id(sqlite3_stmt *stmt, int at, const char *id)
     char lower[40];
     size_t len = 0;
     for (; id[len] != '\0' && len < sizeof lower - 1; len++) {
-        char c = id[len];
-        lower[len] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        lower[len] = ascii_lower(id[len]);
     }
     if (len > 0)
         (void)sqlite3_bind_text(stmt, at, lower, (int)len, SQLITE_TRANSIENT);
