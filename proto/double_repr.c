@@ -40,9 +40,10 @@ static struct digits round_to(double d, int len)
 
 static bool reads_back(const struct digits *r, double d)
 {
-    char text[40];
+    char text[MAX_DIGITS + 32];
 
-    (void)snprintf(text, sizeof text, "%.*se%d", r->len, r->text,
+    memcpy(text, r->text, sizeof r->text);
+    (void)snprintf(text + r->len, sizeof text - sizeof r->text, "e%d",
                    r->exponent - (r->len - 1));
     double back = strtod(text, NULL);
     return !(back < d) && !(back > d);

@@ -16,23 +16,34 @@ static bool is_space(char c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-/* From the opening quote to behind the closing one. */
-static const char *skip_string(const char *p)
+/* From the opening quote to behind the closing one: the first quote with an
+ * even number of backslashes before it. end only bounds the search. */
+static const char *skip_string(const char *p, const char *end)
 {
-    p++;
-    while (*p != '"')
-        p += *p == '\\' ? 2 : 1;
-    return p + 1;
+    const char *start = p + 1;
+
+    p = start;
+    for (;;) {
+        p = memchr(p, '"', (size_t)(end - p));
+        if (p == NULL)
+            return end; /* not in a checked document */
+        const char *slash = p;
+        while (slash != start && slash[-1] == '\\')
+            slash--;
+        p++;
+        if ((p - 1 - slash) % 2 == 0)
+            return p;
+    }
 }
 
-static const char *skip_container(const char *p)
+static const char *skip_container(const char *p, const char *end)
 {
     size_t depth = 0;
 
     do {
         switch (*p) {
         case '"':
-            p = skip_string(p) - 1;
+            p = skip_string(p, end) - 1;
             break;
         case '[':
         case '{':
@@ -66,15 +77,15 @@ static struct celery_json value_at(const char *p, const char *end)
     switch (*p) {
     case '{':
         value.type = CELERY_JSON_OBJECT;
-        stop = skip_container(p);
+        stop = skip_container(p, end);
         break;
     case '[':
         value.type = CELERY_JSON_ARRAY;
-        stop = skip_container(p);
+        stop = skip_container(p, end);
         break;
     case '"':
         value.type = CELERY_JSON_STRING;
-        stop = skip_string(p);
+        stop = skip_string(p, end);
         break;
     case 'n':
         value.type = CELERY_JSON_NULL;

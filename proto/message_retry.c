@@ -94,12 +94,16 @@ static enum celery_status copy_values(const struct celery_message *message,
     return CELERY_OK;
 }
 
+/* More stamps than anybody sets; each is looked for among all names. */
+enum { STAMPS_MAX = 1000 };
+
 static bool is_stamped(struct celery_json names, struct celery_str name)
 {
     struct celery_json value;
     struct celery_json_iter iter = celery_json_iter(names);
 
-    while (celery_json_next(&iter, NULL, &value)) {
+    for (int i = 0; i < STAMPS_MAX && celery_json_next(&iter, NULL, &value);
+         i++) {
         if (value.text.len == name.len
             && memcmp(value.text.data, name.data, name.len) == 0)
             return true;
@@ -122,7 +126,8 @@ static enum celery_status copy_stamps(const struct celery_message *message,
         return CELERY_OK;
     celery_json_begin_object(&w);
     struct celery_json_iter iter = celery_json_iter(message->stamps);
-    while (celery_json_next(&iter, &key, &value)) {
+    for (int i = 0; i < STAMPS_MAX && celery_json_next(&iter, &key, &value);
+         i++) {
         if (!is_stamped(message->stamped_headers, key.text))
             continue;
         celery_json_put_value(&w, key);

@@ -10,6 +10,7 @@ CELERY_PYTHON names an interpreter that has it. Exits 77 without one.
 import base64
 import datetime
 import decimal
+import fnmatch
 import json
 import os
 import random
@@ -345,8 +346,20 @@ def check_msgpack(tool):
         assert json.dumps(got["value"]) == json.dumps(document)
 
 
+def check_glob(tool):
+    chance = random.Random(SEED + 7)
+    questions, wanted = [], []
+    for _ in range(ROUNDS * 3):
+        pattern = "".join(chance.choice("ab*?[]!-^\\.") for _ in range(chance.randint(1, 9)))
+        node = "".join(chance.choice("ab-]!^\\.") for _ in range(chance.randint(1, 6)))
+        questions.append({"op": "match", "matcher": "glob", "pattern": pattern, "node": node})
+        wanted.append(fnmatch.fnmatchcase(node, pattern))
+    for question, want, got in zip(questions, wanted, ask(tool, questions)):
+        assert got["ok"] == want, (question, want)
+
+
 CHECKS = [check_saferepr, check_repr_of_text, check_float, check_loads,
-          check_encode, check_decode, check_msgpack]
+          check_encode, check_decode, check_msgpack, check_glob]
 
 
 def test_codec():

@@ -2,7 +2,7 @@
 /*
  * The codec for scripts: a JSON object a line on stdin, an answer a line on
  * stdout. {"op": "repr" | "float" | "loads" | "encode" | "decode" | "msgpack"
- * | "unmsgpack", …}; what an operation reads is at its function.
+ * | "unmsgpack" | "match", …}; what an operation reads is at its function.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "celery/base64.h"
 #include "celery/content.h"
+#include "celery/control.h"
 #include "celery/json_write.h"
 #include "celery/message.h"
 #include "celery/python_repr.h"
@@ -258,6 +259,20 @@ static void op_unmsgpack(struct celery_json in, struct celery_json_writer *w,
     celery_json_put_raw(w, celery_buf_str(&out));
 }
 
+/* pattern, matcher, node; ok: is the request for the node? */
+static void op_match(struct celery_json in, struct celery_json_writer *w,
+                     struct celery_arena *arena)
+{
+    const struct celery_control_request request = {
+        .pattern = get_str(in, "pattern", arena),
+        .matcher = get_str(in, "matcher", arena),
+    };
+
+    celery_json_key(w, "ok");
+    celery_json_put_bool(w, celery_control_is_for(&request,
+                                                  get_text(in, "node", arena)));
+}
+
 static const struct {
     const char *name;
     void (*run)(struct celery_json in, struct celery_json_writer *w,
@@ -265,7 +280,7 @@ static const struct {
 } ops[] = {
     {"repr", op_repr},           {"float", op_float},   {"loads", op_loads},
     {"encode", op_encode},       {"decode", op_decode}, {"msgpack", op_msgpack},
-    {"unmsgpack", op_unmsgpack},
+    {"unmsgpack", op_unmsgpack}, {"match", op_match},
 };
 
 static void answer(struct celery_str line)

@@ -218,6 +218,39 @@ static void check_task(const struct vector *v, struct celery_arena *arena)
     again(v, &message, &e, arena);
 }
 
+/* On RabbitMQ the parts of the envelope are AMQP properties. */
+static void check_amqp_task(const struct vector *v, struct celery_arena *arena)
+{
+    struct celery_json properties = celery_json_get(v->meta, "properties");
+    struct celery_json info = celery_json_get(v->meta, "delivery_info");
+    struct celery_json headers =
+        celery_json_get(properties, "application_headers");
+    struct celery_message message;
+    struct celery_error err;
+    struct celery_envelope e = {
+        .content =
+            {
+                .type =
+                    text_of(arena, celery_json_get(properties, "content_type")),
+                .compression =
+                    text_of(arena, celery_json_get(headers, "compression")),
+                .body = v->raw,
+            },
+        .headers = headers,
+        .reply_to = text_of(arena, celery_json_get(properties, "reply_to")),
+        .routing_key = text_of(arena, celery_json_get(info, "routing_key")),
+    };
+
+    if (celery_message_decode(&e, CELERY_ACCEPT_JSON | CELERY_ACCEPT_MSGPACK,
+                              NULL, arena, &message, &err)
+        != CELERY_OK) {
+        complain(v, "message: %s", err.msg);
+        return;
+    }
+    check_meta(v, &message, arena);
+    again(v, &message, &e, arena);
+}
+
 static void check_event(const struct vector *v, struct celery_arena *arena)
 {
     struct celery_envelope e;
@@ -295,9 +328,9 @@ static struct {
     void (*check)(const struct vector *v, struct celery_arena *arena);
     int seen;
 } kinds[] = {
-    {"task", check_task, 0},       {"event", check_event, 0},
-    {"control", check_control, 0}, {"reply", check_reply, 0},
-    {"result", check_result, 0},
+    {"task", check_task, 0},   {"amqp-task", check_amqp_task, 0},
+    {"event", check_event, 0}, {"control", check_control, 0},
+    {"reply", check_reply, 0}, {"result", check_result, 0},
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };

@@ -112,7 +112,9 @@ struct celery_task_out {
 };
 
 /* The protocol 2 parts of a message: what AMQP carries as headers and body.
- * headers gets JSON text; body gets bytes, compressed when asked for. */
+ * headers gets JSON text; body gets bytes, compressed when asked for. On
+ * failure what the two hold is not to be used. CELERY_INVALID: no name or id,
+ * or a text that is not the JSON it should be. */
 CELERY_API enum celery_status celery_message_encode(
     const struct celery_task_out *task, struct celery_buf *headers,
     struct celery_buf *body, struct celery_error *err) CELERY_MUST_CHECK;
@@ -124,8 +126,9 @@ CELERY_API enum celery_status celery_message_encode_envelope(
 
 /* Fills out from a received message so that publishing it again is what
  * Task.retry() does: same id, arguments, workflow, custom headers; retries and
- * eta are the caller's. The texts are copied into the arena. Source:
- * celery/app/task.py Context.as_execution_options. */
+ * eta are the caller's. The texts are copied into the arena. CELERY_INVALID: a
+ * NUL within an id or a name. Source: celery/app/task.py
+ * Context.as_execution_options. */
 CELERY_API enum celery_status celery_message_retry(
     const struct celery_message *message,
     const struct celery_envelope *envelope, struct celery_arena *arena,

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Takes apart what Python Celery 5.7.0 wrote (events, requests, replies and
+ * results; one file as the argument) and has our writers put it together
+ * again: the bytes must be the same.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "celery/control.h"
+#include "celery/event.h"
+#include "celery/result.h"
+#include "celery/timestamp.h"
+
+static struct celery_arena arena;
+static int failures;
+static int compared;
+
+static bool same(struct celery_str a, struct celery_str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static void expect(const char *what, struct celery_str want,
+                   const struct celery_buf *got)
+{
+    compared++;
+    if (celery_buf_status(got) == CELERY_OK && same(want, celery_buf_str(got)))
+        return;
+    failures++;
+    (void)fprintf(stderr, "%s\nPython: %.*s\nours:   %s\n", what, (int)want.len,
+                  want.data, got->data);
+}
+
+static struct celery_str str(struct celery_json in, const char *key)
+{
+    struct celery_json value = celery_json_get(in, key);
+    struct celery_str text = {"", 0};
+
+    if (value.type == CELERY_JSON_STRING
+        && celery_json_string(value, &arena, &text) != CELERY_OK)
+        abort();
+    return text;
+}
+
+static const char *text(struct celery_json in, const char *key)
+{
+    const char *copy = celery_arena_copy(&arena, str(in, key)).data;
+
+    if (copy == NULL)
+        abort();
+    return copy;
+}
+
+static double number(struct celery_json in, const char *key)
+{
+    double d = 0;
+
+    (void)celery_json_double(celery_json_get(in, key), &d);
+    return d;
+}
+
+static int64_t integer(struct celery_json in, const char *key)
+{
+    int64_t n = 0;
+
+    (void)celery_json_int64(celery_json_get(in, key), &n);
+    return n;
+}
+
+static struct celery_str raw(struct celery_json in, const char *key)
+{
+    struct celery_json value = celery_json_get(in, key);
+
+    return celery_json_null(value) ? CELERY_STR("") : value.text;
+}
+
+static bool truth(struct celery_json in, const char *key)
+{
+    return celery_json_truthy(celery_json_get(in, key));
+}
+
+static bool starts_with(const char *type, const char *with)
+{
+    return strncmp(type, with, strlen(with)) == 0;
+}
+
+static void put_worker(struct celery_buf *buf, struct celery_json in,
+                       const struct celery_event_base *base)
+{
+    struct celery_json load = celery_json_get(in, "loadavg");
+    struct celery_event_worker worker = {
+        .type = text(in, "type"),
+        .freq = number(in, "freq"),
+        .active = integer(in, "active"),
+        .processed = integer(in, "processed"),
+        .sw_ident = text(in, "sw_ident"),
+        .sw_ver = text(in, "sw_ver"),
+        .sw_sys = text(in, "sw_sys"),
+        .brief = celery_json_null(load),
+    };
+
+    for (size_t i = 0; i < 3; i++)
+        (void)celery_json_double(celery_json_at(load, i), &worker.loadavg[i]);
+    celery_event_worker(buf, base, &worker);
+}
+
+static void put_received(struct celery_buf *buf, struct celery_json in,
+                         const struct celery_event_base *base)
+{
+    struct celery_message message = {
+        .protocol = 2,
+        .task = str(in, "name"),
+        .id = str(in, "uuid"),
+        .argsrepr = str(in, "args"),
+        .kwargsrepr = str(in, "kwargs"),
+        .root_id = str(in, "root_id"),
+        .parent_id = str(in, "parent_id"),
+        .retries = integer(in, "retries"),
+        .eta_text = str(in, "eta"),
+        .expires_text = str(in, "expires"),
+    };
+
+    if (message.eta_text.len != 0
+        && celery_timestamp_parse(message.eta_text, &message.eta_us)
+               != CELERY_OK)
+        abort();
+    if (message.expires_text.len != 0
+        && celery_timestamp_parse(message.expires_text, &message.expires_us)
+               != CELERY_OK)
+        abort();
+    celery_event_received(buf, base, &message);
+}
+
+/* false: made from what the event does not hold. */
+static bool put_task(struct celery_buf *buf, struct celery_json in,
+                     const struct celery_event_base *base, const char *type)
+{
+    struct celery_str id = str(in, "uuid");
+
+    if (strcmp(type, "task-received") == 0)
+        put_received(buf, in, base);
+    else if (strcmp(type, "task-started") == 0)
+        celery_event_started(buf, base, id);
+    else if (strcmp(type, "task-failed") == 0
+             || strcmp(type, "task-retried") == 0)
+        celery_event_failed(buf, base, type, id, str(in, "exception"),
+                            str(in, "traceback"));
+    else if (strcmp(type, "task-revoked") == 0)
+        celery_event_revoked(buf, base, id, truth(in, "terminated"),
+                             (int)integer(in, "signum"), truth(in, "expired"));
+    else if (strcmp(type, "task-rejected") == 0)
+        celery_event_rejected(buf, base, id, truth(in, "requeue"));
+    else
+        return false;
+    return true;
+}
+
+static void check_event(struct celery_json in)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    const char *type = text(in, "type");
+    const struct celery_event_base base = {
+        .hostname = text(in, "hostname"),
+        .utcoffset = number(in, "utcoffset"),
+        .pid = integer(in, "pid"),
+        .clock = integer(in, "clock"),
+        .timestamp = number(in, "timestamp"),
+    };
+
+    if (starts_with(type, "worker-elect"))
+        return;
+    if (starts_with(type, "worker-"))
+        put_worker(&buf, in, &base);
+    else if (!put_task(&buf, in, &base, type))
+        return;
+    expect(type, in.text, &buf);
+}
+
+static void check_events(struct celery_str wire)
+{
+    struct celery_envelope e;
+    struct celery_json root;
+    struct celery_json event;
+
+    if (celery_envelope_decode(wire, NULL, &arena, &e, NULL) != CELERY_OK
+        || celery_content_decode(&e.content, CELERY_ACCEPT_JSON, NULL, &arena,
+                                 &root, NULL)
+               != CELERY_OK)
+        abort();
+    if (root.type == CELERY_JSON_OBJECT)
+        check_event(root);
+    struct celery_json_iter iter = celery_json_iter(root);
+    while (root.type == CELERY_JSON_ARRAY
+           && celery_json_next(&iter, NULL, &event))
+        check_event(event);
+}
+
+static void check_control(struct celery_str wire)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    struct celery_envelope e;
+    struct celery_control_request r;
+
+    if (celery_envelope_decode(wire, NULL, &arena, &e, NULL) != CELERY_OK
+        || celery_control_decode(&e, NULL, &arena, &r, NULL) != CELERY_OK)
+        abort();
+    if (r.pattern.len != 0)
+        return;
+    const struct celery_control_out out = {
+        .method = celery_arena_copy(&arena, r.method).data,
+        .arguments = r.arguments.text,
+        .destination = celery_json_null(r.destination) ? CELERY_STR("")
+                                                       : r.destination.text,
+        .ticket =
+            r.ticket.len == 0 ? NULL : celery_arena_copy(&arena, r.ticket).data,
+        .reply_routing_key =
+            celery_arena_copy(&arena, r.reply_routing_key).data,
+        .clock = r.clock,
+        .expires = r.expires,
+        .delivery_tag = celery_arena_copy(&arena, e.delivery_tag).data,
+    };
+    celery_control_encode(&buf, &out);
+    expect("control", wire, &buf);
+}
+
+static void check_reply(struct celery_str wire)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    struct celery_envelope e;
+    struct celery_json root;
+    struct celery_json key = {CELERY_JSON_NONE, {"", 0}};
+    struct celery_json reply = key;
+    struct celery_str node = {"", 0};
+
+    if (celery_envelope_decode(wire, NULL, &arena, &e, NULL) != CELERY_OK
+        || celery_content_decode(&e.content, CELERY_ACCEPT_JSON, NULL, &arena,
+                                 &root, NULL)
+               != CELERY_OK)
+        abort();
+    struct celery_json_iter iter = celery_json_iter(root);
+    if (!celery_json_next(&iter, &key, &reply)
+        || celery_json_string(key, &arena, &node) != CELERY_OK)
+        abort();
+    const struct celery_control_request r = {
+        .ticket = str(e.headers, "ticket"),
+        .reply_exchange = e.exchange,
+        .reply_routing_key = e.routing_key,
+    };
+    celery_control_reply(&buf, &r, celery_arena_copy(&arena, node).data,
+                         reply.text, integer(e.headers, "clock"),
+                         celery_arena_copy(&arena, e.delivery_tag).data);
+    expect("reply", wire, &buf);
+}
+
+static void check_result(struct celery_str wire)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    struct celery_result r;
+    struct celery_json root;
+
+    if (celery_json_parse(wire, NULL, &root, NULL) != CELERY_OK
+        || celery_result_decode(wire, NULL, &arena, &r, NULL) != CELERY_OK)
+        abort();
+    struct celery_json name = celery_json_get(root, "name");
+    if (name.type == CELERY_JSON_NULL
+        || celery_json_get(root, "children").type == CELERY_JSON_NULL)
+        return; /* written outside of a task */
+    struct celery_result_out out = {
+        .status = celery_arena_copy(&arena, r.status).data,
+        .result = r.result.text,
+        .exception = r.exception.type.len == 0 ? NULL : &r.exception,
+        .traceback = r.traceback,
+        .children = r.children.text,
+        .task_id = r.task_id,
+        .group_id = str(root, "group_id"),
+        .parent_id = str(root, "parent_id"),
+        .name = str(root, "name"),
+        .args = raw(root, "args"),
+        .kwargs = raw(root, "kwargs"),
+        .worker = str(root, "worker"),
+        .retries = integer(root, "retries"),
+        .queue = str(root, "queue"),
+    };
+    if (r.date_done.len != 0
+        && celery_timestamp_parse(r.date_done, &out.date_done_us) != CELERY_OK)
+        abort();
+    celery_result_encode(&buf, &out);
+    expect("result", wire, &buf);
+}
+
+static const struct {
+    const char *kind;
+    void (*check)(struct celery_str wire);
+} kinds[] = {
+    {"event", check_events},
+    {"control", check_control},
+    {"reply", check_reply},
+    {"result", check_result},
+};
+
+/* All of these are ASCII, so the text is the bytes. */
+static void check_line(struct celery_str line)
+{
+    struct celery_json root;
+
+    celery_arena_clear(&arena);
+    if (celery_json_parse(line, NULL, &root, NULL) != CELERY_OK)
+        abort();
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (celery_json_is(celery_json_get(root, "kind"), kinds[i].kind))
+            kinds[i].check(str(root, "raw"));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len = 0;
+
+    FILE *f = argc == 2 ? fopen(argv[1], "re") : NULL;
+    if (f == NULL) {
+        (void)fprintf(stderr, "usage: %s celery-5.7.0.jsonl\n", argv[0]);
+        return EXIT_FAILURE;
+    }
+    while ((len = getline(&line, &cap, f)) > 0)
+        check_line((struct celery_str){line, (size_t)len});
+    free(line);
+    (void)fclose(f);
+    celery_arena_done(&arena);
+    printf("%d compared, %d differ\n", compared, failures);
+    return failures == 0 && compared > 250 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
