@@ -21,7 +21,8 @@
 #include "routes.h"
 #include "version.h"
 
-enum { MIGRATE_RETRY_MS = 1000, POSTGRES_INGEST_THREADS = 2 };
+/* One commit at a time: measured, a second one only makes the batches smaller. */
+enum { MIGRATE_RETRY_MS = 1000, INGEST_THREADS = 1 };
 
 struct app {
     const struct conf *conf;
@@ -110,14 +111,10 @@ static enum celery_status start_publisher(struct app *app,
 static enum celery_status start_ingest(struct app *app,
                                        struct celery_error *err)
 {
-    bool sqlite =
-        strncmp(conf_text(app->conf, "DATABASE_URL"), "sqlite", 6) == 0;
     struct ingest_options options = {
         .ledger = app->api.ledger,
         .publisher = app->publisher,
-        /* SQLite has one writer; PostgreSQL commits one batch while the next
-         * is on its way. */
-        .threads = sqlite ? 1 : POSTGRES_INGEST_THREADS,
+        .threads = INGEST_THREADS,
     };
     return ingest_start(&options, &app->api.ingest, err);
 }
@@ -272,19 +269,24 @@ static bool took_signal(const struct app *app, uint32_t *ret_signal)
     return true;
 }
 
+static bool must_stop(const struct app *app)
+{
+    uint32_t signal = 0;
+    if (!took_signal(app, &signal) || signal == SIGHUP)
+        return false;
+    LOG_EVENT(LOG_LEVEL_INFO, "api_stopping", LOG_INT("signal", signal));
+    return true;
+}
+
 static int loop(struct app *app)
 {
     struct pollfd fd = {.fd = app->signal_fd, .events = POLLIN};
     for (;;) {
-        uint32_t signal = 0;
         bool waiting =
             !app->migrated && conf_bool(app->conf, "MIGRATE_ON_START");
         (void)poll(&fd, 1, waiting ? MIGRATE_RETRY_MS : -1);
-        if (took_signal(app, &signal) && signal != SIGHUP) {
-            LOG_EVENT(LOG_LEVEL_INFO, "api_stopping",
-                      LOG_INT("signal", signal));
+        if (must_stop(app))
             return APP_OK;
-        }
         if (waiting && !try_migrate(app))
             return APP_FAILED;
     }

@@ -160,6 +160,16 @@ static void log_conflict(const char *kind, const struct ledger_deposit *deposit,
               LOG_STR("reason", deposit->conflict_reason));
 }
 
+static void answer_failed(const struct http_request *request,
+                          const struct ledger_ingested *stored,
+                          struct http_response *response)
+{
+    LOG_EVENT(LOG_LEVEL_ERROR, "webhook_not_stored",
+              LOG_STR("error", stored->error.msg),
+              LOG_STR("request_id", request->id));
+    refuse(request, response, 422, "the ledger refused this deposit", NULL);
+}
+
 static void answer(const struct http_request *request,
                    const struct ledger_deposit *deposit,
                    const struct ledger_ingested *stored,
@@ -179,10 +189,7 @@ static void answer(const struct http_request *request,
         answer_differs(request, stored, response);
         return;
     case LEDGER_INGEST_FAILED:
-        LOG_EVENT(LOG_LEVEL_ERROR, "webhook_not_stored",
-                  LOG_STR("error", stored->error.msg),
-                  LOG_STR("request_id", request->id));
-        refuse(request, response, 422, "the ledger refused this deposit", NULL);
+        answer_failed(request, stored, response);
         return;
     }
 }

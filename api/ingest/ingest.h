@@ -19,7 +19,7 @@ struct ingest;
 struct ingest_options {
     struct ledger *ledger;               /* borrowed */
     struct deposit_publisher *publisher; /* borrowed */
-    int threads; /* commits under way at once; 1 for SQLite */
+    int threads; /* commits under way at once, at most 8 */
 };
 
 enum celery_status ingest_start(const struct ingest_options *options,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "webhook/body.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
 #include "celery/json_scan.h"
 #include "celery/task_id.h"
 #include "ledger/amount.h"
@@ -132,7 +132,7 @@ static bool read_user_id(struct reader *r, struct celery_json value)
         || !celery_task_id_valid(text))
         return refuse(r, 422, "user_id", "user_id must be a UUID");
     for (size_t i = 0; i < text.len; i++)
-        r->deposit->user_id[i] = (char)tolower((unsigned char)text.data[i]);
+        r->deposit->user_id[i] = ascii_lower(text.data[i]);
     return true;
 }
 
@@ -187,7 +187,7 @@ static bool read_currency(struct reader *r, struct celery_json value)
         return refuse(r, 422, "currency",
                       "currency must be 1 to 16 visible ASCII characters");
     for (size_t i = 0; i < text.len; i++)
-        r->deposit->currency[i] = (char)toupper((unsigned char)text.data[i]);
+        r->deposit->currency[i] = ascii_upper(text.data[i]);
     return true;
 }
 

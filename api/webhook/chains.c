@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "webhook/chains.h"
 
-#include <ctype.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/cleanup.h"
 #include "celery/json_scan.h"
 #include "ledger/amount.h"
@@ -13,13 +13,13 @@ bool chain_name(struct celery_str text, char ret_name[LEDGER_CHAIN_MAX])
     if (text.len == 0 || text.len >= LEDGER_CHAIN_MAX)
         return false;
     for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
+        char c = text.data[i];
         bool inner = i > 0 && (c == '-' || c == '_');
-        if (c >= 0x80 || (!isalnum(c) && !inner))
+        if (!ascii_is_alnum(c) && !inner)
             return false;
     }
     for (size_t i = 0; i < text.len; i++)
-        ret_name[i] = (char)tolower((unsigned char)text.data[i]);
+        ret_name[i] = ascii_lower(text.data[i]);
     ret_name[text.len] = '\0';
     return true;
 }
@@ -35,7 +35,7 @@ static struct chain *row(struct chains *chains, const char *name)
         return NULL;
     struct chain *added = &chains->list[chains->count++];
     *added = (struct chain){.decimals = AMOUNT_DECIMALS};
-    (void)strncpy(added->name, name, sizeof added->name - 1);
+    memcpy(added->name, name, strlen(name) + 1);
     return added;
 }
 

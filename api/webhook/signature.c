@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
 #include "base/cleanup.h"
 #include "base/xalloc.h"
 #include "celery/arena.h"
@@ -57,20 +58,11 @@ static bool digest(struct celery_str key, struct celery_str message,
 
 /* --- hex of the body ---------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool read_hex(const char *text, unsigned char ret[DIGEST_LEN])
 {
     for (size_t i = 0; i < DIGEST_LEN; i++) {
-        int high = hex_digit(text[0]);
-        int low = high >= 0 ? hex_digit(text[1]) : -1;
+        int high = ascii_hex(text[0]);
+        int low = high >= 0 ? ascii_hex(text[1]) : -1;
         if (low < 0)
             return false;
         ret[i] = (unsigned char)(high * 16 + low);

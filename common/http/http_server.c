@@ -285,7 +285,7 @@ static struct mg_context *start(struct http_server *server, const char *address)
     (void)snprintf(listen, sizeof listen, "%s:%d", address,
                    server->options.port);
     (void)snprintf(threads, sizeof threads, "%d", server->options.threads);
-    const char *const settings[] = {
+    const char *settings[] = {
         "listening_ports",
         listen, /* no document root: no files */
         "num_threads",
@@ -305,7 +305,7 @@ static struct mg_context *start(struct http_server *server, const char *address)
         "1",
         NULL,
     };
-    return mg_start(&callbacks, server, (const char **)(uintptr_t)settings);
+    return mg_start(&callbacks, server, settings);
 }
 
 enum celery_status http_server_start(const struct http_server_options *options,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/request.h"
 
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
 #include "base/random_id.h"
 
 const char *http_header(const struct http_request *request, const char *name)
@@ -28,23 +28,16 @@ struct celery_str http_param(const struct http_request *request,
     return CELERY_STR("");
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)tolower((unsigned char)c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* application/x-www-form-urlencoded; false when it does not fit. */
 static bool decode(const char *p, size_t len, char *ret_text, size_t size)
 {
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
         char c = p[i] == '+' ? ' ' : p[i];
-        if (c == '%' && i + 2 < len && hex_digit(p[i + 1]) >= 0
-            && hex_digit(p[i + 2]) >= 0) {
-            c = (char)(hex_digit(p[i + 1]) * 16 + hex_digit(p[i + 2]));
+        if (c == '%' && i + 2 < len && ascii_hex(p[i + 1]) >= 0
+            && ascii_hex(p[i + 2]) >= 0) {
+            c = (char)(unsigned char)(ascii_hex(p[i + 1]) * 16
+                                      + ascii_hex(p[i + 2]));
             i += 2;
         }
         if (c == '\0' || n + 1 >= size)
@@ -92,7 +85,7 @@ static bool is_sane(const char *id)
     if (len == 0 || len >= HTTP_REQUEST_ID_MAX)
         return false;
     for (const char *p = id; *p != '\0'; p++) {
-        if (!isalnum((unsigned char)*p) && strchr("._-", *p) == NULL)
+        if (!ascii_is_alnum(*p) && strchr("._-", *p) == NULL)
             return false;
     }
     return true;

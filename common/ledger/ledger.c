@@ -163,6 +163,7 @@ enum celery_status ledger_mark_enqueued(struct ledger *ledger,
     return CELERY_OK;
 }
 
+/* The contract's shape. NOLINTNEXTLINE(readability-function-size) */
 enum celery_status ledger_sweep(struct ledger *ledger, double grace_s,
                                 double first_s, double cap_s, size_t limit,
                                 struct ledger_due *ret, size_t *ret_count,
@@ -285,6 +286,7 @@ enum celery_status ledger_wallet(struct ledger *ledger, const char *user_id,
                                   ret_found, err);
 }
 
+/* The contract's shape. NOLINTNEXTLINE(readability-function-size) */
 enum celery_status ledger_register_user(
     struct ledger *ledger, int64_t telegram_id, const char *username,
     const char *user_id, char ret_user_id[LEDGER_ID_MAX], bool *ret_created,

@@ -15,11 +15,12 @@ int ledger_key_compare(const struct ledger_deposit *a,
     return c;
 }
 
-static int by_key(const void *a, const void *b, void *rows)
+static int by_key(const void *a, const void *b, void *arg)
 {
     size_t left = *(const size_t *)a;
     size_t right = *(const size_t *)b;
-    const struct ledger_deposit *deposits = rows;
+    const struct ledger_deposit *deposits =
+        ((const struct ledger_batch *)arg)->rows;
     int c = ledger_key_compare(&deposits[left], &deposits[right]);
     return c != 0 ? c : (left > right) - (left < right);
 }
@@ -33,8 +34,7 @@ void ledger_batch_init(struct ledger_batch *batch,
     batch->left = count;
     for (size_t i = 0; i < count; i++)
         batch->order[i] = i;
-    qsort_r(batch->order, count, sizeof batch->order[0], by_key,
-            (void *)(uintptr_t)rows);
+    qsort_r(batch->order, count, sizeof batch->order[0], by_key, batch);
 }
 
 /* The same deposit, told twice? */

@@ -260,6 +260,11 @@ enum celery_status pg_ingest(void *impl, const struct ledger_deposit *rows,
 
 /* --- the queue of record ------------------------------------------------ */
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 enum celery_status pg_mark_enqueued(void *impl,
                                     const char (*tx_ids)[LEDGER_ID_MAX],
                                     size_t count, double first_s, double cap_s,
@@ -267,9 +272,12 @@ enum celery_status pg_mark_enqueued(void *impl,
 {
     CLEANUP(pg_params_done) struct pg_params params = PG_PARAMS_INIT;
     PGresult *result = NULL;
+    char sorted[LEDGER_BATCH_MAX][LEDGER_ID_MAX];
+    memcpy(sorted, tx_ids, count * sizeof sorted[0]);
+    qsort(sorted, count, sizeof sorted[0], by_text);
     pg_begin_array(&params, PG_UUIDS);
     for (size_t i = 0; i < count; i++)
-        pg_put_uuid(&params, tx_ids[i]);
+        pg_put_uuid(&params, sorted[i]);
     pg_end_array(&params);
     pg_add_double(&params, first_s);
     pg_add_double(&params, cap_s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ledger/postgres/pg_pool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -174,6 +175,7 @@ static enum celery_status run(struct pg_pool *pool, const char *sql,
         st = pg_pool_borrow(pool, &conn, &why);
         if (st != CELERY_OK)
             break;
+        assert(conn != NULL);
         bool kept = !conn->fresh;
         st = pg_exec(conn, sql, params, ret, &why);
         bool late = conn->late;

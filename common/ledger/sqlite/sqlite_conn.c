@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/xalloc.h"
@@ -28,15 +29,15 @@ struct sqlite_conn {
 struct sqlite_db {
     char *path;
     double timeout_s;
-    struct lock write_lock; /* the writer's, for a whole transaction */
-    struct sqlite_conn *writer;
-    struct lock read_lock; /* guards what follows */
-    pthread_cond_t freed;
+    struct lock lock; /* guards what follows, never held while SQLite works */
+    pthread_cond_t writer_freed;
+    pthread_cond_t reader_freed;
+    struct sqlite_conn *writer; /* used by who set writing */
+    bool writing;
     struct sqlite_conn *idle[READERS_MAX];
     int idle_count;
     int readers_out;
     int readers_max;
-    _Atomic int writing;
 };
 
 /* --- errors ------------------------------------------------------------- */
@@ -162,11 +163,11 @@ enum celery_status sqlite_db_open(const char *path, int readers,
     db->path = xstrdup(path);
     db->timeout_s = timeout_s;
     db->readers_max = readers < READERS_MAX ? readers : READERS_MAX;
-    (void)pthread_mutex_init(&db->write_lock.mutex, NULL);
-    (void)pthread_mutex_init(&db->read_lock.mutex, NULL);
+    (void)pthread_mutex_init(&db->lock.mutex, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&db->freed, &attr);
+    (void)pthread_cond_init(&db->writer_freed, &attr);
+    (void)pthread_cond_init(&db->reader_freed, &attr);
     (void)pthread_condattr_destroy(&attr);
     *ret = db;
     return CELERY_OK;
@@ -179,18 +180,18 @@ void sqlite_db_close(struct sqlite_db *db)
     for (int i = 0; i < db->idle_count; i++)
         conn_free(db->idle[i]);
     conn_free(db->writer);
-    (void)pthread_cond_destroy(&db->freed);
-    (void)pthread_mutex_destroy(&db->read_lock.mutex);
-    (void)pthread_mutex_destroy(&db->write_lock.mutex);
+    (void)pthread_cond_destroy(&db->reader_freed);
+    (void)pthread_cond_destroy(&db->writer_freed);
+    (void)pthread_mutex_destroy(&db->lock.mutex);
     free(db->path);
     free(db);
 }
 
 void sqlite_db_stats(struct sqlite_db *db, int *ret_active, int *ret_max)
 {
-    lock_acquire(&db->read_lock);
-    *ret_active = db->readers_out + db->writing;
-    lock_release(&db->read_lock);
+    lock_acquire(&db->lock);
+    *ret_active = db->readers_out + (db->writing ? 1 : 0);
+    lock_release(&db->lock);
     *ret_max = db->readers_max + 1;
 }
 
@@ -203,34 +204,43 @@ static struct timespec until(double seconds)
                              .tv_nsec = us % USEC_PER_SEC * 1000};
 }
 
-static bool lock_in_time(struct lock *lock, double seconds) LOCK_PRIMITIVE
+/* false when the writer did not come free in time. */
+static bool take_writer(struct sqlite_db *db)
 {
-    struct timespec deadline = until(seconds);
-    return pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &deadline)
-        == 0;
+    struct timespec deadline = until(db->timeout_s);
+    int rc = 0;
+    lock_acquire(&db->lock);
+    while (db->writing && rc != ETIMEDOUT)
+        rc = pthread_cond_timedwait(&db->writer_freed, &db->lock.mutex,
+                                    &deadline);
+    bool taken = !db->writing;
+    db->writing = true;
+    lock_release(&db->lock);
+    return taken;
 }
 
-static void unlock_writer(struct sqlite_db *db) LOCK_PRIMITIVE
+static void give_writer(struct sqlite_db *db)
 {
-    db->writing = 0;
-    (void)pthread_mutex_unlock(&db->write_lock.mutex);
+    lock_acquire(&db->lock);
+    db->writing = false;
+    (void)pthread_cond_signal(&db->writer_freed);
+    lock_release(&db->lock);
 }
 
 enum celery_status sqlite_begin(struct sqlite_db *db, struct sqlite_conn **ret,
                                 struct celery_error *err)
 {
-    if (!lock_in_time(&db->write_lock, db->timeout_s))
+    if (!take_writer(db))
         return celery_fail(err, CELERY_TIMEOUT,
                            "SQLite: the writer was busy for %g s",
                            db->timeout_s);
-    db->writing = 1;
     enum celery_status st = CELERY_OK;
     if (db->writer == NULL)
         st = conn_open(db->path, true, &db->writer, err);
     if (st == CELERY_OK)
         st = sqlite_script(db->writer, "BEGIN IMMEDIATE", err);
     if (st != CELERY_OK) {
-        unlock_writer(db);
+        give_writer(db);
         return st;
     }
     *ret = db->writer;
@@ -250,7 +260,7 @@ enum celery_status sqlite_commit(struct sqlite_db *db, struct sqlite_conn *conn,
     enum celery_status st = sqlite_script(conn, "COMMIT", err);
     if (st != CELERY_OK)
         (void)!sqlite_script(conn, "ROLLBACK", NULL);
-    unlock_writer(db);
+    give_writer(db);
     return st;
 }
 
@@ -258,34 +268,34 @@ void sqlite_rollback(struct sqlite_db *db, struct sqlite_conn *conn)
 {
     reset_all(conn);
     (void)!sqlite_script(conn, "ROLLBACK", NULL);
-    unlock_writer(db);
+    give_writer(db);
 }
 
 static bool take_reader(struct sqlite_db *db, struct sqlite_conn **ret)
 {
     struct timespec deadline = until(db->timeout_s);
     int rc = 0;
-    lock_acquire(&db->read_lock);
+    lock_acquire(&db->lock);
     while (db->readers_out >= db->readers_max && rc != ETIMEDOUT)
-        rc =
-            pthread_cond_timedwait(&db->freed, &db->read_lock.mutex, &deadline);
+        rc = pthread_cond_timedwait(&db->reader_freed, &db->lock.mutex,
+                                    &deadline);
     bool taken = db->readers_out < db->readers_max;
     if (taken) {
         db->readers_out++;
         *ret = db->idle_count > 0 ? db->idle[--db->idle_count] : NULL;
     }
-    lock_release(&db->read_lock);
+    lock_release(&db->lock);
     return taken;
 }
 
 static void give_reader(struct sqlite_db *db, struct sqlite_conn *conn)
 {
-    lock_acquire(&db->read_lock);
+    lock_acquire(&db->lock);
     db->readers_out--;
     if (conn != NULL)
         db->idle[db->idle_count++] = conn;
-    (void)pthread_cond_signal(&db->freed);
-    lock_release(&db->read_lock);
+    (void)pthread_cond_signal(&db->reader_freed);
+    lock_release(&db->lock);
 }
 
 enum celery_status sqlite_begin_read(struct sqlite_db *db,
@@ -403,8 +413,7 @@ void sqlite_bind_id(sqlite3_stmt *stmt, int at, const char *id)
     char lower[40];
     size_t len = 0;
     for (; id[len] != '\0' && len < sizeof lower - 1; len++) {
-        char c = id[len];
-        lower[len] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        lower[len] = ascii_lower(id[len]);
     }
     if (len > 0)
         (void)sqlite3_bind_text(stmt, at, lower, (int)len, SQLITE_TRANSIENT);

@@ -4,9 +4,8 @@
  * 5 s, one writing connection per process and a few that read. Every write
  * transaction is BEGIN IMMEDIATE, so it never has to be given up half-way.
  *
- * Thread-safe: one lock belongs to the writer and is held for a transaction,
- * another guards the list of readers and is held for a moment. They are never
- * held together.
+ * Thread-safe: one lock guards who has the writer and which readers are free; it
+ * is held for a moment, never while SQLite works.
  */
 #ifndef LEDGER_SQLITE_SQLITE_CONN_H
 #define LEDGER_SQLITE_SQLITE_CONN_H

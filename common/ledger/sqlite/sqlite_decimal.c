@@ -6,8 +6,10 @@
 
 #include "ledger/amount.h"
 
+/* SQLite aligns an aggregate's memory to 8 bytes, a 128-bit integer wants 16:
+ * the total lives there as bytes. All zero is the sum of nothing. */
 struct sum {
-    struct amount total;
+    unsigned char total[sizeof(struct amount)];
     bool failed;
 };
 
@@ -59,33 +61,32 @@ static void dec_cmp(sqlite3_context *context, int argc, sqlite3_value **argv)
         sqlite3_result_int(context, amount_compare(a, b));
 }
 
-/* SQLite's memory is aligned to 8 bytes, a 128-bit integer wants 16: the sum is
- * copied out and in. */
 static void sum_step(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
-    void *memory = sqlite3_aggregate_context(context, sizeof(struct sum));
-    struct sum sum;
+    struct sum *sum = sqlite3_aggregate_context(context, sizeof *sum);
+    struct amount total = {0};
     struct amount a = {0};
     (void)argc;
-    if (memory == NULL || sqlite3_value_type(argv[0]) == SQLITE_NULL)
+    if (sum == NULL || sqlite3_value_type(argv[0]) == SQLITE_NULL)
         return;
-    memcpy(&sum, memory, sizeof sum);
-    if (!read_amount(argv[0], &a) || !amount_add(sum.total, a, &sum.total))
-        sum.failed = true;
-    memcpy(memory, &sum, sizeof sum);
+    memcpy(&total, sum->total, sizeof total);
+    if (!read_amount(argv[0], &a) || !amount_add(total, a, &total))
+        sum->failed = true;
+    memcpy(sum->total, &total, sizeof total);
 }
 
 static void sum_final(sqlite3_context *context)
 {
     /* Size 0: NULL when there was no row. */
-    const void *memory = sqlite3_aggregate_context(context, 0);
-    struct sum sum = {.failed = false};
-    if (memory != NULL)
-        memcpy(&sum, memory, sizeof sum);
-    if (sum.failed)
+    const struct sum *sum = sqlite3_aggregate_context(context, 0);
+    struct amount total = {0};
+    if (sum != NULL && sum->failed) {
         refuse(context, "dec_sum: not an amount, or out of range");
-    else
-        answer(context, sum.total);
+        return;
+    }
+    if (sum != NULL)
+        memcpy(&total, sum->total, sizeof total);
+    answer(context, total);
 }
 
 int sqlite_decimal_register(sqlite3 *db)

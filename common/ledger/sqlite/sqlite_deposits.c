@@ -308,32 +308,43 @@ static const char attributed_sql[] =
     " LIMIT ?3";
 
 /* Rows that are due and how often each was published. */
+struct round {
+    struct ledger_sweep sweep;
+    struct ledger_due *due; /* room for sweep.limit */
+    int64_t published[LEDGER_BATCH_MAX];
+    size_t count;
+};
+
+static void read_due(sqlite3_stmt *stmt, struct round *round)
+{
+    struct ledger_due *due = &round->due[round->count];
+    *due = (struct ledger_due){0};
+    sqlite_copy(stmt, 0, due->tx_id, sizeof due->tx_id);
+    sqlite_copy(stmt, 1, due->tx_hash, sizeof due->tx_hash);
+    sqlite_copy(stmt, 2, due->traceparent, sizeof due->traceparent);
+    round->published[round->count] = sqlite3_column_int64(stmt, 3);
+    due->first = round->published[round->count] == 0;
+    round->count++;
+}
+
 static enum celery_status find_due(struct sqlite_conn *conn, const char *sql,
-                                   const struct ledger_sweep *sweep,
-                                   struct ledger_due *ret, int64_t *ret_counts,
-                                   size_t *count, struct celery_error *err)
+                                   struct round *round,
+                                   struct celery_error *err)
 {
     int64_t now_us = clock_wall_us();
+    int64_t grace_us = (int64_t)(round->sweep.grace_s * USEC_PER_SEC);
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind_number(stmt, 1, now_us);
-    sqlite_bind_number(stmt, 2,
-                       now_us - (int64_t)(sweep->grace_s * USEC_PER_SEC));
-    sqlite_bind_number(stmt, 3, (int64_t)(sweep->limit - *count));
+    sqlite_bind_number(stmt, 2, now_us - grace_us);
+    sqlite_bind_number(stmt, 3, (int64_t)(round->sweep.limit - round->count));
     for (;;) {
         bool row = false;
         enum celery_status st = sqlite_step_row(conn, stmt, &row, err);
         if (st != CELERY_OK)
             return st;
-        if (!row || *count == sweep->limit)
+        if (!row || round->count == round->sweep.limit)
             break;
-        struct ledger_due *due = &ret[*count];
-        *due = (struct ledger_due){0};
-        sqlite_copy(stmt, 0, due->tx_id, sizeof due->tx_id);
-        sqlite_copy(stmt, 1, due->tx_hash, sizeof due->tx_hash);
-        sqlite_copy(stmt, 2, due->traceparent, sizeof due->traceparent);
-        ret_counts[*count] = sqlite3_column_int64(stmt, 3);
-        due->first = ret_counts[*count] == 0;
-        (*count)++;
+        read_due(stmt, round);
     }
     (void)sqlite3_reset(stmt);
     return CELERY_OK;
@@ -357,25 +368,23 @@ enum celery_status sqlite_sweep(void *impl, const struct ledger_sweep *sweep,
                                 struct ledger_due *ret, size_t *ret_count,
                                 struct celery_error *err)
 {
-    struct ledger_sweep round = *sweep;
-    int64_t counts[LEDGER_BATCH_MAX] = {0};
+    struct round round = {.sweep = *sweep, .due = ret};
     struct sqlite_conn *conn = NULL;
-    size_t count = 0;
-    if (round.limit > LEDGER_BATCH_MAX)
-        round.limit = LEDGER_BATCH_MAX;
+    if (round.sweep.limit > LEDGER_BATCH_MAX)
+        round.sweep.limit = LEDGER_BATCH_MAX;
     enum celery_status st = sqlite_begin(impl, &conn, err);
     if (st != CELERY_OK)
         return st;
-    st = find_due(conn, due_sql, &round, ret, counts, &count, err);
+    st = find_due(conn, due_sql, &round, err);
     if (st == CELERY_OK)
-        st = find_due(conn, attributed_sql, &round, ret, counts, &count, err);
-    for (size_t i = 0; i < count && st == CELERY_OK; i++)
-        st = postpone(conn, &round, ret[i].tx_id, counts[i], err);
+        st = find_due(conn, attributed_sql, &round, err);
+    for (size_t i = 0; i < round.count && st == CELERY_OK; i++)
+        st = postpone(conn, sweep, ret[i].tx_id, round.published[i], err);
     if (st == CELERY_OK)
         st = sqlite_commit(impl, conn, err);
     else
         sqlite_rollback(impl, conn);
     if (st == CELERY_OK)
-        *ret_count = count;
+        *ret_count = round.count;
     return st;
 }
