@@ -452,10 +452,13 @@ class Common:
                      b"POST " + HOOK.encode() + b" HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
                      b"POST " + HOOK.encode() + b" HTTP/1.1\r\nContent-Length: 99\r\n\r\nshort"):
             with socket.create_connection(("127.0.0.1", self.api.port), timeout=30) as wire:
-                wire.sendall(junk)
-                wire.shutdown(socket.SHUT_WR)
-                while wire.recv(65536):
-                    pass
+                try:
+                    wire.sendall(junk)
+                    wire.shutdown(socket.SHUT_WR)
+                    while wire.recv(65536):
+                        pass
+                except OSError:
+                    pass  # the server may hang up at any point of it
         self.assertEqual(self.api.call("GET", "/healthz")[0], 200)
 
     def test_a_restart_keeps_everything(self):

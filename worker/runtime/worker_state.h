@@ -100,7 +100,7 @@ struct worker {
     uint64_t processed;
     uint64_t *totals; /* accepted, by index in the registry */
     struct worker_metrics metrics;
-    const char *host_label; /* node name after '@' */
+    const char *host_label;  /* node name after '@' */
     struct lock scrape_lock; /* of the two below */
     pthread_cond_t scrape_done;
     uint64_t scrapes_wanted; /* /metrics waits for fresh queue lengths */

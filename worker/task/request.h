@@ -66,8 +66,8 @@ struct celery_request {
     bool terminated; /* by remote control, with signum */
     int signum;
     bool expired;
-    bool acked;        /* or about to be */
-    bool ack_pending;  /* the early ack waits for the broker */
+    bool acked;          /* or about to be */
+    bool ack_pending;    /* the early ack waits for the broker */
     size_t slot;         /* index in the consumer's table */
     double soft_limit_s; /* what holds for this run; 0: none */
     double hard_limit_s;

@@ -229,7 +229,8 @@ static enum celery_status publish_bound(struct spool_broker *sb,
         struct celery_str key = {"", 0};
         struct celery_str queue = {"", 0};
         char name[SPOOL_NAME_MAX];
-        if (celery_json_string(celery_json_at(row, 0), &arena, &key) != CELERY_OK
+        if (celery_json_string(celery_json_at(row, 0), &arena, &key)
+                != CELERY_OK
             || celery_json_string(celery_json_at(row, 2), &arena, &queue)
                    != CELERY_OK)
             continue;

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+# The test suites of test.sh. Each adds to the counters passed and failed.
+# Sourced, not run.
+
+ASAN_BUILD=build-asan
+VENV_57=$PWD/build-venv/celery-5.7.0
+VENV_52=$PWD/build-venv/celery-5.2.7
+FUZZ_SECONDS=${FUZZ_SECONDS:-5}
+
+export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+
+ok() { passed=$((passed + 1)); }
+not_ok() { failed=$((failed + 1)); say "FAILED: $*"; }
+
+# Configures and builds directory $1 with meson options; a failed build is a
+# failed test. Compiler in CC.
+built() {
+  local dir=$1
+  shift
+  if [ ! -f "$dir/build.ninja" ] &&
+    ! meson setup "$dir" "$@" >"$dir.setup.log" 2>&1; then
+    tail -n 30 "$dir.setup.log" >&2
+    not_ok "configuring $dir"
+    return 1
+  fi
+  if ! ninja -C "$dir" >"$dir.build.log" 2>&1; then
+    grep -E 'error|FAILED|warning' "$dir.build.log" | head -n 30 >&2
+    not_ok "building $dir"
+    return 1
+  fi
+}
+
+asan_build() {
+  built $ASAN_BUILD -Db_sanitize=address,undefined -Dbuildtype=debugoptimized \
+    -Db_lundef=false
+}
+
+# Runs meson test in $1 with the options that follow and adds its counts.
+meson_tests() {
+  local dir=$1 log
+  shift
+  log=$dir.test.log
+  meson test -C "$dir" --print-errorlogs "$@" >"$log" 2>&1
+  local status=$? good bad
+  good=$(awk '/^Ok: /{print $2}' "$log")
+  bad=$(awk '/^(Fail|Timeout|Unexpected Pass): /{n += $NF} END {print n + 0}' "$log")
+  passed=$((passed + ${good:-0}))
+  failed=$((failed + bad))
+  if [ "$status" -ne 0 ]; then
+    [ "$bad" -gt 0 ] || not_ok "meson test in $dir"
+    tail -n 80 "$log" >&2
+  fi
+}
+
+make_venv() {
+  local dir=$1
+  shift
+  [ -f "$dir/.complete" ] && return 0
+  python3 -m venv "$dir" && "$dir/bin/pip" install -q --disable-pip-version-check "$@" &&
+    touch "$dir/.complete"
+}
+
+make_venvs() {
+  make_venv "$VENV_57" 'celery[redis]==5.7.0' flower psycopg2-binary msgpack \
+    pytest pytest-timeout &&
+    make_venv "$VENV_52" 'celery[redis]==5.2.7' kombu==5.2.4 'setuptools<81' psycopg2-binary
+}
+
+own_sources() { git ls-files 'proto/*.[ch]' 'common/*.[ch]' 'worker/*.[ch]' 'api/*.[ch]' 'tests/*.[ch]'; }
+
+suite_format() {
+  if own_sources | xargs clang-format --dry-run -Werror 2>build-format.log; then
+    ok
+  else
+    grep -E '^[a-z].*: (warning|error)' build-format.log | cut -d: -f1 | sort -u | head >&2
+    not_ok "clang-format"
+  fi
+  rm -f build-format.log
+}
+
+suite_clang() {
+  CC=clang built build-clang -Dwerror=true && ok
+}
+
+# What the last commit changed, one process a file: clang-tidy 14 reports false
+# findings when it gets several.
+suite_tidy() {
+  CC=clang built build-clang -Dwerror=true || return
+  local changed
+  changed=$(git diff --name-only --diff-filter=d "${T_TIDY_BASE:-HEAD~1}" -- '*.c' 2>/dev/null |
+    grep -vE '^tests/' | head -n "${T_TIDY_MAX:-25}")
+  if [ -z "$changed" ]; then
+    ok
+    return
+  fi
+  if printf '%s\n' "$changed" | xargs -n 1 -P 2 clang-tidy -p build-clang --quiet \
+    >build-clang.tidy.log 2>/dev/null; then
+    ok
+  else
+    grep -E '(warning|error):' build-clang.tidy.log | head -n 30 >&2
+    not_ok "clang-tidy"
+  fi
+}
+
+# A PostgreSQL for the ledger's C tests; the system tests start their own.
+with_postgres() {
+  local dir bin port status user=()
+  dir=$(mktemp -d)
+  bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+  if [ "$(id -u)" -eq 0 ]; then
+    user=(runuser -u postgres --)
+    chown postgres "$dir"
+  fi
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  (cd / && "${user[@]}" "$bin/initdb" -D "$dir/data" -A trust -U cricalgo -E UTF8 --no-sync) \
+    >"$dir.log" 2>&1 &&
+    (cd / && "${user[@]}" "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/server.log" \
+      -o "-p $port -h 127.0.0.1 -k ''" start) >>"$dir.log" 2>&1 || {
+    cat "$dir.log" >&2
+    not_ok "starting PostgreSQL"
+    return 1
+  }
+  LEDGER_TEST_PG="postgresql://cricalgo@127.0.0.1:$port/postgres" "$@"
+  status=$?
+  (cd / && "${user[@]}" "$bin/pg_ctl" -D "$dir/data" -m fast -w stop) >>"$dir.log" 2>&1
+  rm -rf "$dir" "$dir.log"
+  return "$status"
+}
+
+suite_unit() {
+  asan_build || return
+  make_venvs || { not_ok "installing Celery with pip"; return; }
+  CELERY_PYTHON=$VENV_57/bin/python with_postgres \
+    meson_tests $ASAN_BUILD --no-suite model
+}
+
+suite_threads() {
+  built build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized -Db_lundef=false &&
+    meson_tests build-tsan --suite threads
+}
+
+suite_model() {
+  asan_build && meson_tests $ASAN_BUILD --suite model
+}
+
+fuzz_targets() {
+  if [ -n "${FUZZ_TARGET:-}" ]; then
+    printf 'build-fuzz/tests/fuzz_%s\n' "$FUZZ_TARGET"
+  else
+    find build-fuzz/tests -maxdepth 1 -type f -name 'fuzz_*' -perm -u+x | sort
+  fi
+}
+
+suite_fuzz() {
+  CC=clang built build-fuzz -Dfuzz=true -Db_lundef=false -Dbuildtype=debugoptimized || return
+  local target name limit found=0
+  if [ -n "${FUZZ_TARGET:-}" ]; then
+    limit=(-runs="${T_RUNS:-10000000}")
+  else
+    limit=(-max_total_time="$FUZZ_SECONDS")
+  fi
+  for target in $(fuzz_targets); do
+    found=1
+    name=${target##*/fuzz_}
+    mkdir -p "build-fuzz/corpus/$name"
+    if "$target" "${limit[@]}" -max_len=65536 -rss_limit_mb=2048 -timeout=10 \
+      -artifact_prefix="build-fuzz/$name-" "build-fuzz/corpus/$name" \
+      "tests/fuzz/corpus/$name" >"build-fuzz/$name.log" 2>&1; then
+      ok
+      grep -E 'Done [0-9]+ runs' "build-fuzz/$name.log" | sed "s/^/   $name: /" >&2
+    else
+      tail -n 30 "build-fuzz/$name.log" >&2
+      not_ok "fuzz_$name"
+    fi
+  done
+  [ "$found" -eq 1 ] || not_ok "no fuzz target"
+}
+
+suite_system() {
+  asan_build || return
+  make_venvs || { not_ok "installing Celery with pip"; return; }
+  local log=$ASAN_BUILD.system.log select=()
+  [ -z "${T_SELECT:-}" ] || select=(-k "$T_SELECT")
+  (cd tests/system && CRICALGO_BUILD=$PWD/../../$ASAN_BUILD \
+    CRICALGO_PY57=$VENV_57/bin/python CRICALGO_PY52=$VENV_52/bin/python \
+    "$VENV_57/bin/python" -m pytest -q -p no:cacheprovider --timeout 300 --durations 10 \
+    "${select[@]}") >"$log" 2>&1
+  local status=$? summary
+  summary=$(tail -n 1 "$log")
+  passed=$((passed + $(count_of passed "$summary")))
+  failed=$((failed + $(count_of failed "$summary") + $(count_of 'error' "$summary")))
+  if [ "$status" -ne 0 ]; then
+    tail -n 120 "$log" >&2
+    [[ $summary == *failed* || $summary == *error* ]] || not_ok "pytest"
+  else
+    tail -n 14 "$log" >&2
+  fi
+}
+
+# "3 failed, 17 passed in 5.1s" and the word: its number.
+count_of() {
+  local n
+  n=$(grep -oE "[0-9]+ $1" <<<"$2" | head -n 1 | cut -d' ' -f1)
+  printf '%d' "${n:-0}"
+}
+
+# The README's first command, in a Debian 12 that has nothing but itself.
+suite_fresh() {
+  ensure_packages debootstrap
+  local root
+  root=$(mktemp -d)
+  say "bootstrapping Debian 12 into a temporary folder"
+  if ! debootstrap --variant=minbase bookworm "$root" "$(fresh_mirror)" >"$root.log" 2>&1; then
+    tail -n 20 "$root.log" >&2
+    not_ok "debootstrap"
+    rm -rf "$root" "$root.log"
+    return
+  fi
+  cp /etc/resolv.conf "$root/etc/"
+  cp -r /etc/apt/. "$root/etc/apt/"
+  git clone -q . "$root/cricalgo"
+  mount --bind /proc "$root/proc"
+  mount --bind /dev "$root/dev"
+  local command
+  for command in 'scripts/quickstart.sh --once --port 0' ${T_FRESH_TESTS:+scripts/test.sh}; do
+    if chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CI=true \
+      bash -c "cd /cricalgo && $command" >"$root.log" 2>&1; then
+      ok
+      tail -n 1 "$root.log" >&2
+    else
+      tail -n 40 "$root.log" >&2
+      not_ok "$command in a fresh Debian"
+    fi
+  done
+  umount "$root/proc" "$root/dev"
+  rm -rf "$root" "$root.log"
+}
+
+# Where this machine gets Debian from.
+fresh_mirror() {
+  cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+    grep -oE 'https?://[^ ]+' | grep -v security | head -n 1
+}

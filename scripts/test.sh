@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Sets up and passes the tests: installs what is missing, starts its own servers
+# on free ports in temporary folders, stops them.
+#
+#   scripts/test.sh              the default suites, in under 20 minutes on 2 cores
+#   scripts/test.sh NAME...      suites by name:
+#       format tidy unit clang threads model fuzz system
+#   scripts/test.sh fuzz TARGET  10,000,000 executions of one target (T_RUNS)
+#   scripts/test.sh fresh        the README's commands in a new Debian 12 folder
+#
+# T_SEED repeats a run of the system tests, T_KILLS is how often the worker is
+# killed, T_SELECT passes -k to pytest. The last line is "N passed, N failed".
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib/packages.sh
+# shellcheck source=lib/suites.sh
+. scripts/lib/suites.sh
+
+usage() { sed -n '4,17s/^# \{0,1\}//p' "$0"; }
+
+DEFAULT=(format unit clang tidy threads model fuzz system)
+case ${1:-} in
+  -h | --help) usage; exit 0 ;;
+  '') suites=("${DEFAULT[@]}") ;;
+  *) suites=("$@") ;;
+esac
+if [ "${suites[0]}" = fuzz ] && [ ${#suites[@]} -eq 2 ]; then
+  FUZZ_TARGET=${suites[1]}
+  suites=(fuzz)
+fi
+for name in "${suites[@]}"; do
+  declare -F "suite_$name" >/dev/null || {
+    say "test: there is no suite '$name'; --help lists them"
+    exit 2
+  }
+done
+
+set -e
+ensure_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+set +e
+
+passed=0 failed=0
+for name in "${suites[@]}"; do
+  begin=$SECONDS
+  before=$failed
+  say "== $name"
+  "suite_$name"
+  say "== $name: $((SECONDS - begin)) s"
+  [ "$failed" -eq "$before" ] || say "   again: scripts/test.sh $name"
+done
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
