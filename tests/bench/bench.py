@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MIT
+"""The measurements of scripts/bench.sh."""
+
+import datetime
+import hashlib
+import hmac
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "system"))
+import harness  # noqa: E402
+from harness import Api, Process, wait_for  # noqa: E402
+
+RUNS = int(os.environ.get("BENCH_RUNS", "5"))
+TASKS = int(os.environ.get("BENCH_TASKS", "20000"))
+PYTHON_TASKS = max(1000, TASKS // 10)
+PREFETCH = 64  # a slot; two slots on both sides
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Table:
+    def __init__(self, title, note):
+        self.title, self.note, self.rows = title, note, []
+
+    def add(self, name, ours, other, ratio, detail=""):
+        self.rows.append((name, ours, other, ratio, detail))
+        print(f"{name} {ours} {other} {ratio}   {detail}", flush=True)
+
+    def text(self):
+        lines = [f"## {self.title}", "", self.note, "", "| figure | ours | other | ratio | |",
+                 "| --- | --- | --- | --- | --- |"]
+        lines += ["| " + " | ".join(map(str, row)) + " |" for row in self.rows]
+        return "\n".join(lines) + "\n"
+
+
+def cpu_seconds(pids):
+    """CPU time of processes and of their children, alive or reaped."""
+    total = 0.0
+    for pid in pids:
+        try:
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        total += (int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])) / TICKS
+    return total
+
+
+def children(pid):
+    done = subprocess.run(["pgrep", "-P", str(pid)], stdout=subprocess.PIPE, text=True)
+    return [int(p) for p in done.stdout.split()]
+
+
+def python_message(redis):
+    """One message of t.noop as Celery 5.7.0 writes it; the copies differ in ids."""
+    code = "from t import app; app.send_task('t.noop')"
+    subprocess.run([harness.PY57, "-c", code], cwd=ROOT / "tests" / "interop", check=True,
+                   env=harness.plain_env(T_BROKER=redis.url(), PYTHONDONTWRITEBYTECODE="1"))
+    return redis.client().rpop("celery").decode()
+
+
+def fill(redis, message, count):
+    redis.cli("FLUSHALL")
+    client = redis.client()
+    parsed = json.loads(message)
+    task_id, tag = parsed["headers"]["id"], parsed["properties"]["delivery_tag"]
+    pipe = client.pipeline(transaction=False)
+    for n in range(count):
+        pipe.lpush("celery", message.replace(task_id, str(uuid.uuid4()))
+                   .replace(tag, str(uuid.uuid4())))
+        if n % 5000 == 4999:
+            pipe.execute()
+    pipe.execute()
+
+
+def drained(client):
+    return client.llen("celery") == 0 and client.hlen("unacked") == 0
+
+
+def drain(redis, message, count, start, options=()):
+    """(tasks a second, worker's CPU µs a task, Redis' CPU µs a task). The worker is
+    up and idle when the messages arrive in one step, so starting it costs nothing."""
+    fill(redis, message, count)
+    client = redis.client()
+    client.rename("celery", "held")
+    worker, pids = start(options)
+    mine = pids()
+    before, redis_before = cpu_seconds(mine), cpu_seconds([redis.process.pid])
+    begin = time.monotonic()
+    client.rename("held", "celery")
+    wait_for(lambda: drained(client), "the queue is empty", 600, every=0.005)
+    seconds = time.monotonic() - begin
+    spent, redis_spent = cpu_seconds(pids()) - before, cpu_seconds([redis.process.pid]) - redis_before
+    worker.stop()
+    return count / seconds, spent / count * 1e6, redis_spent / count * 1e6
+
+
+def start_ours(redis, folder, backend=None):
+    def start(options):
+        env = dict(METRICS_PORT="0", CELERY_TASK_ACKS_LATE="1")
+        argv = [harness.CELERYC, "worker", "-A", harness.MODULE, "-b", redis.url(), "-c", "2",
+                "--prefetch-multiplier", str(PREFETCH), "-l", "warning", "-n", "bench@ours",
+                "--result-backend", backend or "disabled://", *options]
+        worker = Process("ours", argv, folder, harness.plain_env(**env))
+        client = redis.client()
+        wait_for(lambda: any(c["name"] == "celery-c-worker" and c["sub"] != "0"
+                             or c["psub"] != "0" for c in client.client_list()), "ours is ready")
+        return worker, lambda: [worker.pid]
+    return start
+
+
+def start_python(redis, folder, backend=None):
+    def start(options):
+        env = harness.plain_env(T_BROKER=redis.url(), T_PREFETCH=str(PREFETCH), T_ACKS_LATE="1",
+                                PYTHONDONTWRITEBYTECODE="1")
+        if backend:
+            env["T_BACKEND"] = backend
+        worker = Process("python", [
+            harness.PY57, "-m", "celery", "-A", "t", "worker", "-P", "prefork", "-c", "2",
+            "-l", "info", "-n", "bench@python", "--without-mingle", "--without-gossip",
+            *options], folder, env, cwd=ROOT / "tests" / "interop")
+        wait_for(lambda: " ready." in worker.log(), "Celery is ready", 60)
+        return worker, lambda: [worker.pid, *children(worker.pid)]
+    return start
+
+
+def bare_loop(redis, message, count):
+    fill(redis, message, count)
+    before = cpu_seconds([redis.process.pid])
+    done = subprocess.run([harness.BUILD / "tests" / "bench" / "claim_loop", redis.url(), "celery",
+                           str(2 * PREFETCH)], stdout=subprocess.PIPE, text=True, check=True,
+                          stderr=subprocess.DEVNULL)
+    total, seconds, cpu = done.stdout.split()
+    assert int(total) == count, done.stdout
+    return (count / float(seconds), float(cpu) / count * 1e6,
+            (cpu_seconds([redis.process.pid]) - before) / count * 1e6)
+
+
+def medians(measure):
+    runs = [measure() for _ in range(RUNS)]
+    return [statistics.median(column) for column in zip(*runs)]
+
+
+def bench_drain(folder):
+    table = Table("No-op tasks drained from Redis, acks late",
+                  f"Messages made by Celery 5.7.0, prefetch {2 * PREFETCH} on both sides, two "
+                  f"slots, medians of {RUNS} runs of {TASKS} tasks ({PYTHON_TASKS} for Python). "
+                  "`kill -9` loses nothing on our side and may run a task twice; Celery loses "
+                  "what is between its two round trips. The limit is a bare loop with the same "
+                  "claim and ack scripts.")
+    redis = harness.Redis(folder)
+    message = python_message(redis)
+    limit, limit_cpu, _ = medians(lambda: bare_loop(redis, message, TASKS))
+    ours, cpu, redis_cpu = medians(lambda: drain(redis, message, TASKS, start_ours(redis, folder)))
+    python, python_cpu, _ = medians(
+        lambda: drain(redis, message, PYTHON_TASKS, start_python(redis, folder)))
+    detail = f"worker CPU {cpu:.1f} µs a task, Redis {redis_cpu:.1f} µs"
+    table.add("drain_vs_celery_tasks_per_s", f"{ours:.0f}", f"{python:.0f}", f"{ours / python:.1f}",
+              detail + f"; Python {python_cpu:.0f} µs")
+    table.add("drain_vs_bare_loop_tasks_per_s", f"{ours:.0f}", f"{limit:.0f}",
+              f"{ours / limit:.2f}", detail + f"; the loop {limit_cpu:.1f} µs")
+    events, events_cpu, _ = medians(
+        lambda: drain(redis, message, TASKS, start_ours(redis, folder), ["-E"]))
+    table.add("drain_with_events_tasks_per_s", f"{events:.0f}", f"{ours:.0f}",
+              f"{events / ours:.2f}", f"against ours without events; {events_cpu - cpu:+.1f} µs a task")
+    results, results_cpu, _ = medians(
+        lambda: drain(redis, message, TASKS, start_ours(redis, folder, redis.url(1))))
+    python_results, _, _ = medians(
+        lambda: drain(redis, message, PYTHON_TASKS, start_python(redis, folder, redis.url(1))))
+    table.add("drain_with_results_tasks_per_s", f"{results:.0f}", f"{python_results:.0f}",
+              f"{results / python_results:.1f}", f"against Celery; {results_cpu:.1f} µs a task")
+    redis.stop()
+    return table
+
+
+def wrk_script(folder, secret):
+    path = pathlib.Path(folder) / "post.lua"
+    # The signature is over the body, so each body is signed beforehand.
+    bodies = []
+    user = str(uuid.uuid4())
+    for _ in range(50000):
+        body = json.dumps({"tx_hash": "0x" + uuid.uuid4().hex * 2, "amount": "1.25",
+                           "user_id": user, "confirmations": 12})
+        signature = hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()
+        bodies.append(f"{signature} {body}")
+    data = pathlib.Path(folder) / "bodies.txt"
+    data.write_text("\n".join(bodies))
+    path.write_text(f'''
+local lines = {{}}
+for line in io.lines("{data}") do lines[#lines + 1] = line end
+local thread_count, at, step = 0, 0, 1
+function setup(thread) thread:set("offset", thread_count) thread_count = thread_count + 1 end
+function init(args) at = offset step = 2 end
+function request()
+  at = at + step
+  local line = lines[at % #lines + 1]
+  return wrk.format("POST", "/api/v1/webhooks/bep20",
+    {{["Content-Type"] = "application/json", ["X-Signature"] = line:sub(1, 64)}}, line:sub(66))
+end
+function done(summary, latency, requests)
+  local bad = summary.errors.status + summary.errors.connect + summary.errors.read
+  io.write(string.format("RESULT %d %f %f %f %d\\n", summary.requests,
+    summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, bad))
+end
+''')
+    return path
+
+
+def bench_webhooks(folder):
+    table = Table("Webhooks made durable in PostgreSQL",
+                  "64 connections of wrk, signed bodies with distinct keys, worker stopped, "
+                  "synchronous_commit on, Redis as the broker. A request counts when it was "
+                  "answered 202, which is after the commit. The other side is what pgbench commits "
+                  "one row a transaction with the same 64 connections: the database's limit "
+                  "without group commit.")
+    postgres = harness.Postgres(folder)
+    redis = harness.Redis(folder)
+    rates, p50s, p99s = [], [], []
+    for _ in range(max(3, RUNS - 2)):
+        ledger = postgres.url(postgres.new_database())
+        api = Api(folder, ledger, redis.url(), HTTP_THREADS="70", LOG_LEVEL="warning")
+        script = wrk_script(folder, harness.SECRET)
+        done = subprocess.run(["wrk", "-t2", "-c64", "-d3s", "-s", script,
+                               f"http://{harness.LOOPBACK}:{api.port}"],
+                              stdout=subprocess.PIPE, text=True, check=True)
+        words = [l for l in done.stdout.splitlines() if l.startswith("RESULT")][0].split()
+        requests, seconds, p50, p99, bad = map(float, words[1:])
+        assert bad == 0, done.stdout
+        rates.append(requests / seconds)
+        p50s.append(p50)
+        p99s.append(p99)
+        api.stop()
+    ours = statistics.median(rates)
+    other = pgbench_single_rows(folder, postgres)
+    table.add("webhooks_durable_per_s", f"{ours:.0f}", f"{other:.0f}", f"{ours / other:.2f}",
+              f"p50 {statistics.median(p50s):.1f} ms, p99 {statistics.median(p99s):.1f} ms; "
+              "other: pgbench, one row a commit")
+    postgres.stop()
+    redis.stop()
+    return table
+
+
+def pgbench_single_rows(folder, postgres):
+    database = postgres.new_database()
+    postgres.sql(database, "CREATE TABLE one_row (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), "
+                           "tx_hash text NOT NULL UNIQUE, amount numeric(38,18), body bytea)")
+    script = pathlib.Path(folder) / "insert.sql"
+    script.write_text("INSERT INTO one_row (tx_hash, amount, body) VALUES "
+                      "(gen_random_uuid()::text, 1.25, '\\x7b7d');\n")
+    rates = []
+    for _ in range(3):
+        done = subprocess.run([postgres.bin / "pgbench", "-n", "-c", "64", "-j", "2", "-T", "3",
+                               "-M", "prepared", "-f", script, "-h", harness.LOOPBACK, "-p",
+                               str(postgres.port), "-U", "cricalgo", database],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              check=True)
+        rates.append([float(l.split()[2]) for l in done.stdout.splitlines()
+                      if l.startswith("tps")][0])
+    return statistics.median(rates)
+
+
+def pss_kib(pids):
+    total = 0
+    for pid in pids:
+        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total
+
+
+def bench_memory(folder):
+    table = Table("Memory of an idle worker",
+                  "PSS of all processes of the worker, two slots, connected to Redis.")
+    redis = harness.Redis(folder)
+    ours_worker, ours_pids = start_ours(redis, folder)(())
+    python_worker, python_pids = start_python(redis, folder)(())
+    ours, python = pss_kib(ours_pids()), pss_kib(python_pids())
+    table.add("idle_pss_mib", f"{ours / 1024:.1f}", f"{python / 1024:.1f}",
+              f"{python / ours:.1f}", "other: Celery 5.7.0, prefork -c 2; ratio is other to ours")
+    ours_worker.stop()
+    python_worker.stop()
+    redis.stop()
+    return table
+
+
+BENCHES = {"drain": bench_drain, "webhooks": bench_webhooks, "memory": bench_memory}
+
+
+def write_tables(tables):
+    path = ROOT / "docs" / "benchmarks.md"
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True,
+                            stdout=subprocess.PIPE).stdout.strip()
+    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo")
+                if line.startswith("model name")), platform.machine())
+    head = (f"# Benchmarks\n\nWritten by `scripts/bench.sh` on "
+            f"{datetime.date.today().isoformat()} at {commit}: {os.cpu_count()} cores, {cpu}. Two "
+            "shared cores run the client, the server and both sides, so ratios and CPU time a "
+            "task say more than rates.\n\n")
+    path.write_text(head + "\n".join(table.text() for table in tables))
+
+
+def main():
+    names = sys.argv[1:] or list(BENCHES)
+    for name in names:
+        if name not in BENCHES:
+            sys.exit(f"bench: there is no '{name}'; there are: {' '.join(BENCHES)}")
+    tables = []
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            tables.append(BENCHES[name](folder))
+    if set(names) == set(BENCHES):
+        write_tables(tables)
+
+
+if __name__ == "__main__":
+    main()
