@@ -96,9 +96,18 @@ static bool read_order(const struct http_request *request,
     return true;
 }
 
-static void send(struct api *api, const struct http_request *request,
-                 const char *name, const struct order *order,
-                 struct http_response *response)
+static void answer_unsent(const struct http_request *request, const char *name,
+                          const struct celery_error *err,
+                          struct http_response *response)
+{
+    LOG_EVENT(LOG_LEVEL_ERROR, "task_not_sent", LOG_STR("task", name),
+              LOG_STR("error", err->msg), LOG_STR("request_id", request->id));
+    http_unavailable(response, request, "the broker is not available");
+}
+
+static void send_task(struct api *api, const struct http_request *request,
+                      const char *name, const struct order *order,
+                      struct http_response *response)
 {
     char id[CELERY_TASK_ID_LEN + 1];
     struct celery_error err = {0};
@@ -117,10 +126,7 @@ static void send(struct api *api, const struct http_request *request,
         task.eta_us = clock_wall_us() + order->countdown_s * USEC_PER_SEC;
     if (celery_producer_send(api->producer, &task, 1, &sent, &err)
         != CELERY_OK) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "task_not_sent", LOG_STR("task", name),
-                  LOG_STR("error", err.msg),
-                  LOG_STR("request_id", request->id));
-        http_unavailable(response, request, "the broker is not available");
+        answer_unsent(request, name, &err, response);
         return;
     }
     response->status = 202;
@@ -141,7 +147,7 @@ void handle_task_send(void *arg, struct http_request *request,
         return;
     }
     if (read_order(request, &arena, &order, response))
-        send(api, request, name, &order, response);
+        send_task(api, request, name, &order, response);
 }
 
 /* --- results ------------------------------------------------------------ */
