@@ -7,6 +7,7 @@
 #include "base/url.h"
 #include "base/xalloc.h"
 #include "broker/broker_driver.h"
+#include "celery/json_scan.h"
 
 /* Adding a broker is a row here. */
 static const struct broker_driver *const drivers[] = {
@@ -33,9 +34,30 @@ static void add_queue(struct broker *broker, const char *name)
         (struct broker_queue){xstrdup(name), true};
 }
 
+static enum celery_status check_transport_options(const char *text,
+                                                  struct celery_error *err)
+{
+    struct celery_json root;
+    if (text == NULL
+        || (celery_json_parse((struct celery_str){text, strlen(text)}, NULL,
+                              &root, NULL)
+                == CELERY_OK
+            && root.type == CELERY_JSON_OBJECT))
+        return CELERY_OK;
+    return celery_fail(
+        err, CELERY_INVALID,
+        "CELERY_BROKER_TRANSPORT_OPTIONS='%.80s' is not accepted; "
+        "accepted: a JSON object",
+        text);
+}
+
 enum celery_status broker_open(const struct broker_options *options,
                                struct broker **ret, struct celery_error *err)
 {
+    enum celery_status checked =
+        check_transport_options(options->transport_options, err);
+    if (checked != CELERY_OK)
+        return checked;
     for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
         if (!has_scheme(drivers[i], options->url))
             continue;

@@ -85,15 +85,13 @@ static enum celery_status read_options(struct redis_broker *rb,
     struct celery_json root = {.type = CELERY_JSON_OBJECT,
                                .text = CELERY_STR("{}")};
     struct celery_arena arena = CELERY_ARENA_INIT;
-    if (text != NULL
-        && (celery_json_parse((struct celery_str){text, strlen(text)}, NULL,
-                              &root, err)
-                != CELERY_OK
-            || root.type != CELERY_JSON_OBJECT))
-        return celery_fail(err, CELERY_INVALID,
-                           "CELERY_BROKER_TRANSPORT_OPTIONS='%.80s' is not "
-                           "accepted; accepted: a JSON object",
-                           text);
+    if (text != NULL) {
+        enum celery_status st =
+            celery_json_parse((struct celery_str){text, strlen(text)}, NULL,
+                              &root, err);
+        if (st != CELERY_OK)
+            return st;
+    }
     rb->visibility_timeout_s = DEFAULT_VISIBILITY_S;
     struct celery_json timeout = celery_json_get(root, "visibility_timeout");
     if (!celery_json_null(timeout)
