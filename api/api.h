@@ -7,6 +7,9 @@
 #define API_API_H
 
 #include "auth.h"
+#include "backend/backend.h"
+#include "base/lock.h"
+#include "celery/producer.h"
 #include "ingest/ingest.h"
 #include "ledger/ledger.h"
 #include "webhook/body.h"
@@ -20,6 +23,10 @@ struct api {
     bool allow_unsigned;
     struct chains chains;
     struct webhook_rules rules;
+    struct celery_producer *producer; /* of tasks sent by hand */
+    const char *tasks_allowed;        /* NULL: none */
+    struct lock results_lock;         /* a backend is for one at a time */
+    struct backend *results;          /* NULL: none is set */
     _Atomic bool draining;
 };
 

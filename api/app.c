@@ -108,6 +108,24 @@ static enum celery_status start_publisher(struct app *app,
     return deposit_publisher_start(&options, &app->publisher, err);
 }
 
+static enum celery_status start_tasks(struct app *app, struct celery_error *err)
+{
+    const struct conf *conf = app->conf;
+    const char *results = conf_text(conf, "CELERY_RESULT_BACKEND");
+    struct celery_producer_options producer = {
+        .broker_url = conf_text(conf, "CELERY_BROKER_URL"),
+        .transport_options = conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
+    };
+    struct backend_options backend = {.url = results};
+    app->api.tasks_allowed = conf_text(conf, "API_TASKS_ALLOWED");
+    (void)pthread_mutex_init(&app->api.results_lock.mutex, NULL);
+    enum celery_status st =
+        celery_producer_new(&producer, &app->api.producer, err);
+    if (st == CELERY_OK && results != NULL)
+        st = backend_open(&backend, &app->api.results, err);
+    return st;
+}
+
 static enum celery_status start_ingest(struct app *app,
                                        struct celery_error *err)
 {
@@ -245,6 +263,8 @@ static int start(struct app *app)
     if (!try_migrate(app))
         return APP_FAILED;
     st = start_publisher(app, &err);
+    if (st == CELERY_OK)
+        st = start_tasks(app, &err);
     bool bad_broker = st == CELERY_INVALID || st == CELERY_UNSUPPORTED;
     if (st == CELERY_OK)
         st = start_ingest(app, &err);
@@ -302,6 +322,8 @@ static void stop(struct app *app)
     ingest_stop(app->api.ingest);
     if (app->publisher != NULL)
         deposit_publisher_stop(app->publisher, grace_s);
+    celery_producer_free(app->api.producer);
+    backend_close(app->api.results);
     ledger_close(app->api.ledger);
     auth_done(&app->api.auth);
     signature_keys_done(&app->api.keys);

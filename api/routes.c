@@ -28,6 +28,9 @@ static const struct http_route routes[] = {
     {"GET", "/api/v1/transactions/{tx_id}", handle_transaction, 0,
      ROUTE_GUARDED},
     {"GET", "/api/v1/wallets/{user_id}", handle_wallet, 0, ROUTE_GUARDED},
+    {"POST", "/api/v1/tasks/{name}", handle_task_send, TASK_BODY_MAX,
+     ROUTE_GUARDED},
+    {"GET", "/api/v1/tasks/{id}", handle_task_result, 0, ROUTE_GUARDED},
 };
 
 const struct http_route *api_routes(size_t *ret_count)

@@ -30,6 +30,13 @@ enum { REGISTER_BODY_MAX = 16 * 1024 };
 void handle_register(void *arg, struct http_request *request,
                      struct http_response *response);
 
+/* tasks.c */
+enum { TASK_BODY_MAX = 1024 * 1024 };
+void handle_task_send(void *arg, struct http_request *request,
+                      struct http_response *response);
+void handle_task_result(void *arg, struct http_request *request,
+                        struct http_response *response);
+
 /* health.c */
 void handle_health(void *arg, struct http_request *request,
                    struct http_response *response);

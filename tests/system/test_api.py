@@ -433,7 +433,7 @@ class Common:
         self.assertEqual(described["openapi"], "3.1.0")
         self.assertIn("text/html", self.api.call("GET", "/")[2]["Content-Type"])
         for path, item in described["paths"].items():
-            concrete = path.replace("{chain}", "bep20").replace("{tx_id}", "x").replace("{user_id}", "x")
+            concrete = path.replace("{chain}", "bep20").replace("{tx_id}", "x").replace("{user_id}", "x").replace("{task}", "x")
             # "health" is also the name of a chain that may be posted to.
             for method in ("get",) if path.endswith("/health") else ("get", "post"):
                 status = self.api.call(method.upper(), concrete)[0]
@@ -645,6 +645,33 @@ class Settings(unittest.TestCase):
         status, body, _ = api.call("POST", "/api/v1/auth/register", document,
                                    {**headers, "Authorization": "Bearer one"})
         self.assertEqual((status, body["user_id"]), (201, user))
+
+    def test_tasks_are_sent_when_allowed(self):
+        api = Api(self.folder, f"sqlite://{self.folder}/k.db", API_TASKS_ALLOWED="app.add,mail.*",
+                  CELERY_RESULT_BACKEND=f"file://{self.folder}/results")
+        self.addCleanup(api.close)
+        headers = {"Content-Type": "application/json"}
+
+        def send(name, body):
+            return api.call("POST", "/api/v1/tasks/" + name, body, headers)
+
+        for name, status in (("app.add", 202), ("mail.send", 202), ("app.addx", 403), ("app.ad", 403), ("os.system", 403)):
+            self.assertEqual(send(name, "{}")[0], status, name)
+        for body, status, field in (("[]", 400, None), ("{", 400, None), ('{"args":{}}', 422, "args"),
+                                    ('{"kwargs":[]}', 422, "kwargs"), ('{"queue":"a/b"}', 422, "queue"),
+                                    ('{"queue":""}', 422, "queue"), ('{"countdown":-1}', 422, "countdown"),
+                                    ('{"countdown":1.5}', 422, "countdown")):
+            answer = send("app.add", body)
+            self.assertEqual((answer[0], answer[1]["field"]), (status, field), body)
+        status, body, _ = send("app.add", '{"args":[1208925819614629174706176,0.1],"queue":"other"}')
+        self.assertEqual(status, 202)
+        texts = [json.loads(p.read_text()) for p in self.folder.glob("spool/queue/*.other.msg")]
+        self.assertEqual(len(texts), 1)
+        self.assertEqual(texts[0]["headers"]["task"], "app.add")
+        self.assertIn(b"1208925819614629174706176", base64.b64decode(texts[0]["body"]))
+        status, result, _ = api.call("GET", "/api/v1/tasks/" + body["task_id"])
+        self.assertEqual((status, result["status"], result["result"]), (200, "PENDING", None))
+        self.assertEqual(api.call("GET", "/api/v1/tasks/x")[0], 404)
 
     def test_unsigned_webhooks_only_when_allowed(self):
         api = Api(self.folder, f"sqlite://{self.folder}/u.db", WEBHOOK_SECRET="", WEBHOOK_ALLOW_UNSIGNED="1")
