@@ -172,6 +172,10 @@ void celery_return_str(struct celery_request *request, struct celery_str text)
 
 static void set_exception(struct celery_request *request, const char *type,
                           const char *module, const char *fmt, va_list ap)
+    CELERY_PRINTF(4, 0);
+
+static void set_exception(struct celery_request *request, const char *type,
+                          const char *module, const char *fmt, va_list ap)
 {
     char text[1024];
     (void)vsnprintf(text, sizeof text, fmt, ap);
