@@ -30,7 +30,8 @@
     XX(STAMPED_HEADERS, "stamped_headers")             \
     XX(STAMPS, "stamps")                               \
     XX(COMPRESSION, "compression")                     \
-    XX(REDELIVERED, "redelivered")
+    XX(REDELIVERED, "redelivered")                     \
+    XX(SEAL, "x-celery-c-signature")
 
 enum cel_field {
 #define XX(name, key) CEL_FIELD_##name,
