@@ -80,8 +80,13 @@ suite_format() {
   rm -f build-format.log
 }
 
+# Also what is installed, since this build has no sanitizer that a user's program
+# would have to share.
 suite_clang() {
-  CC=clang built build-clang -Dwerror=true && ok
+  CC=clang built build-clang -Dwerror=true || return
+  ok
+  if tests/lint/installed.sh build-clang; then ok; else not_ok "what is installed"; fi
+  meson_tests build-clang --suite lint
 }
 
 # What the last commit changed, one process a file: clang-tidy 14 reports false
