@@ -191,7 +191,7 @@ suite_system() {
   (cd tests/system && CRICALGO_BUILD=$PWD/../../$ASAN_BUILD \
     CRICALGO_PY57=$VENV_57/bin/python CRICALGO_PY52=$VENV_52/bin/python \
     "$VENV_57/bin/python" -m pytest -q -p no:cacheprovider --timeout 300 --durations 10 \
-    "${select[@]}") >"$log" 2>&1
+    --ignore=test_api.py "${select[@]}") >"$log" 2>&1
   local status=$? summary
   summary=$(tail -n 1 "$log")
   passed=$((passed + $(count_of passed "$summary")))
