@@ -299,7 +299,7 @@ def test_flower(real, started):
 
     methods = {"stats", "active_queues", "registered", "scheduled", "active", "reserved",
                "revoked", "conf"}
-    wait_for(lambda: methods <= set(http_json(port, "/api/workers?refresh=1")
+    wait_for(lambda: methods <= set(http_json(port, "/api/workers?refresh=1&workername=seen@flower")
                                     .get("seen@flower", {})), "Flower has all eight answers")
     import urllib.request
     page = urllib.request.urlopen(f"http://{harness.LOOPBACK}:{port}/worker/seen@flower",
