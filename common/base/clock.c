@@ -38,5 +38,5 @@ double clock_utcoffset_hours(void)
     struct tm local = {0};
     if (localtime_r(&now, &local) == NULL)
         return 0.0;
-    return -(double)local.tm_gmtoff / 3600.0;
+    return (double)-local.tm_gmtoff / 3600.0; /* UTC is 0.0, not -0.0 */
 }

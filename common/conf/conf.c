@@ -144,9 +144,7 @@ static enum celery_status load_environment(struct conf *conf, size_t i,
                                            struct celery_error *err)
 {
     const struct conf_setting *s = &conf->settings[i];
-    if (s->env == NULL)
-        return CELERY_OK;
-    if (s->secret) {
+    if (s->secret && s->env != NULL) {
         char name[128];
         (void)snprintf(name, sizeof name, "%s_FILE", s->env);
         const char *path = environment(name);

@@ -80,8 +80,13 @@ suite_format() {
   rm -f build-format.log
 }
 
+# Also what is installed, since this build has no sanitizer that a user's program
+# would have to share.
 suite_clang() {
-  CC=clang built build-clang -Dwerror=true && ok
+  CC=clang built build-clang -Dwerror=true || return
+  ok
+  if tests/lint/installed.sh build-clang; then ok; else not_ok "what is installed"; fi
+  meson_tests build-clang --suite lint
 }
 
 # What the last commit changed, one process a file: clang-tidy 14 reports false
@@ -186,7 +191,7 @@ suite_system() {
   (cd tests/system && CRICALGO_BUILD=$PWD/../../$ASAN_BUILD \
     CRICALGO_PY57=$VENV_57/bin/python CRICALGO_PY52=$VENV_52/bin/python \
     "$VENV_57/bin/python" -m pytest -q -p no:cacheprovider --timeout 300 --durations 10 \
-    "${select[@]}") >"$log" 2>&1
+    --ignore=test_api.py "${select[@]}") >"$log" 2>&1
   local status=$? summary
   summary=$(tail -n 1 "$log")
   passed=$((passed + $(count_of passed "$summary")))

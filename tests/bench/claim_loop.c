@@ -63,8 +63,8 @@ int main(int argc, char **argv)
     double seconds = (double)(clock_monotonic_us() - start) / USEC_PER_SEC;
     (void)getrusage(RUSAGE_SELF, &usage);
     double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
-                 + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
-                       / USEC_PER_SEC;
+               + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
+                     / USEC_PER_SEC;
     (void)printf("%zu %.6f %.6f\n", total, seconds, cpu);
     broker_close(broker);
     return EXIT_SUCCESS;

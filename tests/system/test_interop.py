@@ -183,6 +183,74 @@ def test_shutdown_by_remote_control(real, started):
     assert meta["status"] == "SUCCESS" and meta["result"] == "slept"
 
 
+def test_events_on_the_wire(real, started):
+    """What monitors live on: online, a heartbeat every two seconds, the life of a
+    task in order, offline."""
+    import base64
+
+    pubsub = real.server.client().pubsub()
+    pubsub.psubscribe("/0.celeryev/*")
+    worker = ModuleWorker(real.folder, real.broker, real.backend, "-c", "1", "-E",
+                          node="told@events")
+    started.append(worker)
+    worker.ready()
+    task = send(real, "t.add", 2, 3)
+    seen = []
+
+    def read():
+        message = pubsub.get_message(timeout=0.1)
+        if message and message["type"] == "pmessage":
+            envelope = json.loads(message["data"])
+            assert set(envelope) == {"body", "content-encoding", "content-type", "headers",
+                                     "properties"}
+            assert envelope["headers"] == {"hostname": "told@events"}
+            body = json.loads(base64.b64decode(envelope["body"]))
+            seen.extend((message["channel"].decode(), time.time(), event)
+                        for event in (body if isinstance(body, list) else [body]))
+        return [s for s in seen if s[2]["type"] == "worker-heartbeat"]
+
+    wait_for(lambda: len(read()) >= 5, "five heartbeats", 15, every=0)
+    beats = read()
+    gaps = [b[1] - a[1] for a, b in zip(beats, beats[1:])]
+    assert all(1.5 < gap < 2.5 for gap in gaps), gaps
+    assert seen[0][0] == "/0.celeryev/worker.online" and seen[0][2]["type"] == "worker-online"
+    life = [s[2] for s in seen if s[2].get("uuid") == task]
+    assert [e["type"] for e in life] == ["task-received", "task-started", "task-succeeded"]
+    assert life[0]["args"] == "(2, 3)" and life[2]["result"] == "5"
+    for _, _, event in seen:
+        assert event["hostname"] == "told@events" and isinstance(event["pid"], int)
+        assert repr(event["utcoffset"]) == "0.0" and isinstance(event["clock"], int)
+        assert abs(event["timestamp"] - time.time()) < 60
+    clocks = [s[2]["clock"] for s in seen]
+    assert clocks == sorted(set(clocks))
+    assert beats[-1][2]["freq"] == 2.0 and beats[-1][2]["active"] == 0
+    assert beats[-1][2]["processed"] == 1 and len(beats[-1][2]["loadavg"]) == 3
+    worker.stop()
+    wait_for(lambda: read() and any(s[2]["type"] == "worker-offline" for s in seen), "offline")
+
+
+def test_celeryc_call(real, started):
+    worker = ModuleWorker(real.folder, real.broker, real.backend, "-c", "1")
+    started.append(worker)
+    worker.ready()
+
+    def call(*words):
+        return subprocess.run([harness.CELERYC, "call", *words], text=True,
+                              env=harness.plain_env(CELERY_BROKER_URL=real.broker),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    done = call("t.add", "--args", "[2, 40]")
+    assert done.returncode == 0, done.stderr
+    key = "celery-task-meta-" + done.stdout.strip()
+    wait_for(lambda: real.server.client(1).exists(key), "the result")
+    assert json.loads(real.server.client(1).get(key))["result"] == 42
+    assert call("t.noop").returncode == 0
+    assert call("t.add", "--args", "{}").returncode == 2
+    assert call().returncode == 2
+    nowhere = call("t.noop", "-b", f"redis://{harness.LOOPBACK}:{harness.free_port()}/0")
+    assert nowhere.returncode == 69 and "cannot connect" in nowhere.stderr
+
+
 def http_json(port, path):
     import urllib.request
 
@@ -229,9 +297,10 @@ def test_flower(real, started):
     info = wait_for(lambda: task(bad, "FAILURE"), "Flower shows the failure")
     assert info["exception"] == "ValueError('bad thing')" and info["traceback"]
 
-    shown = http_json(port, "/api/workers?refresh=1")["seen@flower"]
-    assert {"stats", "active_queues", "registered", "scheduled", "active", "reserved", "revoked",
-            "conf"} <= set(shown)
+    methods = {"stats", "active_queues", "registered", "scheduled", "active", "reserved",
+               "revoked", "conf"}
+    wait_for(lambda: methods <= set(http_json(port, "/api/workers?refresh=1&workername=seen@flower")
+                                    .get("seen@flower", {})), "Flower has all eight answers")
     import urllib.request
     page = urllib.request.urlopen(f"http://{harness.LOOPBACK}:{port}/worker/seen@flower",
                                   timeout=20)

@@ -96,11 +96,19 @@ enum celery_status redis_settle(struct broker *broker,
                                 size_t count, struct celery_error *err)
     CELERY_MUST_CHECK;
 
-/* Moves a claim, whoever made it, out of unacked and into a list, if it is still
- * there. to_front: RPUSH, the next one popped. */
+/* Moves a claim, whoever made it, out of unacked and into a list, if its tag is
+ * still there. */
+struct redis_move {
+    struct celery_str tag;
+    const char *list_key;
+    struct celery_str text;
+    bool to_front;         /* RPUSH: the next one popped */
+    const char *alive_key; /* not NULL: only while this key does not exist */
+    const char
+        *max_score; /* not NULL: only while the score has not passed it */
+};
 enum celery_status redis_move_claim(struct redis_broker *rb,
-                                    struct celery_str tag, const char *list_key,
-                                    struct celery_str text, bool to_front,
+                                    const struct redis_move *move,
                                     bool *ret_moved, struct celery_error *err)
     CELERY_MUST_CHECK;
 
@@ -112,6 +120,8 @@ enum celery_status redis_renew(struct broker *broker,
                                struct celery_error *err) CELERY_MUST_CHECK;
 enum celery_status redis_maintain(struct broker *broker,
                                   struct celery_error *err) CELERY_MUST_CHECK;
+/* celery-c.alive.<uuid>, prefixed; the caller frees. */
+char *redis_alive_key(const struct redis_broker *rb, const char *uuid);
 enum celery_status redis_say_alive(struct redis_broker *rb,
                                    struct celery_error *err) CELERY_MUST_CHECK;
 

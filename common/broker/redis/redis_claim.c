@@ -21,8 +21,8 @@
 enum { CLAIM_BYTES = 1 << 20, QUEUES_MAX = 64 };
 
 /*
- * KEYS: unacked, unacked_index, then the lists in the order of service, then a
- * dead list for each of them. ARGV: how many, how many bytes, the tag's prefix,
+ * KEYS: unacked, unacked_index, the key that says that we live, the set of
+ * workers, then the lists in the order of service, then a dead list for each. ARGV: how many, how many bytes, the tag's prefix,
  * its first counter, the number of lists, then for each list its queue as a JSON
  * string. Answers the number of entries sent to the dead lists, and pairs of
  * (list, message).
@@ -30,7 +30,9 @@ enum { CLAIM_BYTES = 1 << 20, QUEUES_MAX = 64 };
  * EXISTS of all lists arms the wake-up for the next push (CLIENT TRACKING), so it
  * is asked whenever nothing is left to take; first of all, so that an idle claim
  * is one command. The two counts before the loop make a key of the wrong type
- * fail before anything is popped: a script is not rolled back.
+ * fail before anything is popped: a script is not rolled back. A claim says that
+ * its worker lives: one that was stopped for longer than its key lasts is still
+ * on a peer's list of the dead when it goes on.
  */
 static struct redis_script claim_script = {
     .source =
@@ -38,7 +40,7 @@ static struct redis_script claim_script = {
         "local prefix, n, lists = ARGV[3], tonumber(ARGV[4]), "
         "tonumber(ARGV[5])\n"
         "local function some() return redis.call('EXISTS',\n"
-        "  unpack(KEYS, 3, 2 + lists)) > 0 end\n"
+        "  unpack(KEYS, 5, 4 + lists)) > 0 end\n"
         "local out, h, z, taken = {0}, {}, {}, 0\n"
         "if not some() then return out end\n"
         "redis.call('HLEN', KEYS[1]) redis.call('ZCARD', KEYS[2])\n"
@@ -47,7 +49,7 @@ static struct redis_script claim_script = {
         "for i = 1, lists do\n"
         "  local tail = ',\"\",' .. ARGV[5 + i] .. ']'\n"
         "  while taken < max and budget > 0 do\n"
-        "    local raw = redis.call('RPOP', KEYS[2 + i])\n"
+        "    local raw = redis.call('RPOP', KEYS[4 + i])\n"
         "    if not raw then break end\n"
         "    if string.byte(raw, 1) == 123 and string.byte(raw, -1) == 125 "
         "then\n"
@@ -58,7 +60,7 @@ static struct redis_script claim_script = {
         "      out[#out + 1] = i out[#out + 1] = raw\n"
         "    else\n"
         "      out[1] = out[1] + 1\n"
-        "      redis.call('LPUSH', KEYS[2 + lists + i],\n"
+        "      redis.call('LPUSH', KEYS[4 + lists + i],\n"
         "        '{\"x-dead-reason\": \"undecodable\", \"x-dead-queue\": '\n"
         "        .. ARGV[5 + i] .. ', \"x-dead-at\": ' .. now\n"
         "        .. ', \"x-dead-detail\": \"not a JSON object\"}\\n' .. raw)\n"
@@ -68,6 +70,8 @@ static struct redis_script claim_script = {
         "if taken > 0 then\n"
         "  redis.call('HSET', KEYS[1], unpack(h))\n"
         "  redis.call('ZADD', KEYS[2], unpack(z))\n"
+        "  redis.call('SET', KEYS[3], 1, 'EX', 30)\n"
+        "  redis.call('SADD', KEYS[4], string.sub(prefix, 1, -2))\n"
         "end\n"
         "if taken < max and budget > 0 then some() end\n"
         "return out\n"};
@@ -144,6 +148,8 @@ static void build_claim(struct redis_broker *rb, size_t max,
     list_order(rb, call);
     push_owned(call, redis_key(rb, "unacked"));
     push_owned(call, redis_key(rb, "unacked_index"));
+    push_owned(call, redis_alive_key(rb, rb->uuid));
+    push_owned(call, redis_key(rb, "celery-c.workers"));
     for (size_t i = 0; i < call->list_count; i++)
         push_owned(call,
                    redis_list_key(rb,

@@ -95,12 +95,17 @@ static bool due(int64_t *at_us, int every_s)
     return true;
 }
 
+char *redis_alive_key(const struct redis_broker *rb, const char *uuid)
+{
+    char name[CELERY_TASK_ID_LEN + 32];
+    (void)snprintf(name, sizeof name, "celery-c.alive.%s", uuid);
+    return redis_key(rb, name);
+}
+
 enum celery_status redis_say_alive(struct redis_broker *rb,
                                    struct celery_error *err)
 {
-    char name[CELERY_TASK_ID_LEN + 32];
-    (void)snprintf(name, sizeof name, "celery-c.alive.%s", rb->uuid);
-    char *alive = redis_key(rb, name);
+    char *alive = redis_alive_key(rb, rb->uuid);
     size_t replies = 1;
     redis_appendf(rb->commands, "SET %s 1 EX %d", alive, REDIS_ALIVE_S);
     free(alive);

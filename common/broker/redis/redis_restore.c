@@ -25,6 +25,12 @@ struct restored {
     double order; /* the counter of our tags, the score of others */
 };
 
+/* What must still hold when a claim is moved. */
+struct guard {
+    const char *alive_key;
+    const char *max_score;
+};
+
 struct restore_list {
     struct restored *items;
     size_t count;
@@ -124,31 +130,36 @@ static bool parse_claim(struct celery_str value, struct claim_parts *ret)
 }
 
 static enum celery_status move_back(struct redis_broker *rb, const char *tag,
-                                    struct celery_str value, bool *ret_moved,
+                                    struct celery_str value,
+                                    const struct guard *guard, bool *ret_moved,
                                     struct celery_error *err)
 {
     struct claim_parts parts = {.queue = NULL};
-    struct celery_str text = {tag, strlen(tag)};
     struct celery_buf entry = CELERY_BUF_INIT;
-    enum celery_status st = CELERY_OK;
+    struct redis_move move = {.tag = {tag, strlen(tag)},
+                              .alive_key = guard->alive_key,
+                              .max_score = guard->max_score};
+    char *list = NULL;
     if (parse_claim(value, &parts)) {
-        char *list = redis_list_key(rb, parts.queue, parts.step);
-        st = redis_move_claim(rb, text, list, parts.raw, true, ret_moved, err);
-        free(list);
+        list = redis_list_key(rb, parts.queue, parts.step);
+        move.text = parts.raw;
+        move.to_front = true;
     } else {
-        char *list = redis_key(rb, "unacked.dead");
+        list = redis_key(rb, "unacked.dead");
         broker_dead_entry(&entry, "unacked", "undecodable",
                           "not [envelope, exchange, routing_key]", value);
-        st = redis_move_claim(rb, text, list, celery_buf_str(&entry), false,
-                              ret_moved, err);
-        free(list);
+        move.text = celery_buf_str(&entry);
     }
+    move.list_key = list;
+    enum celery_status st = redis_move_claim(rb, &move, ret_moved, err);
+    free(list);
     free(parts.queue);
     celery_buf_done(&entry);
     return st;
 }
 
 static enum celery_status restore_one(struct redis_broker *rb, const char *tag,
+                                      const struct guard *guard,
                                       size_t *moved_count,
                                       struct celery_error *err)
 {
@@ -160,7 +171,7 @@ static enum celery_status restore_one(struct redis_broker *rb, const char *tag,
         redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
     if (st == CELERY_OK && reply->type == REDIS_REPLY_STRING) {
         st = move_back(rb, tag, (struct celery_str){reply->str, reply->len},
-                       &moved, err);
+                       guard, &moved, err);
     } else if (st == CELERY_OK) {
         /* An index entry without a message: kombu drops it too. */
         char *index = redis_key(rb, "unacked_index");
@@ -177,6 +188,7 @@ static enum celery_status restore_one(struct redis_broker *rb, const char *tag,
 
 static enum celery_status restore_all(struct redis_broker *rb,
                                       struct restore_list *list,
+                                      const struct guard *guard,
                                       const char *event, const char *whose,
                                       struct celery_error *err)
 {
@@ -185,7 +197,7 @@ static enum celery_status restore_all(struct redis_broker *rb,
     if (list->count > 1)
         qsort(list->items, list->count, sizeof list->items[0], newest_first);
     for (size_t i = 0; i < list->count && st == CELERY_OK; i++)
-        st = restore_one(rb, list->items[i].tag, &moved, err);
+        st = restore_one(rb, list->items[i].tag, guard, &moved, err);
     if (moved > 0)
         LOG_EVENT(LOG_LEVEL_WARNING, event, LOG_STR("worker", whose),
                   LOG_INT("restored", moved));
@@ -223,31 +235,43 @@ static enum celery_status find_claims(struct redis_broker *rb, const char *uuid,
     return st;
 }
 
+/* Not one that was only stopped and goes on. */
+static enum celery_status forget_worker(struct redis_broker *rb,
+                                        const char *alive_key, const char *uuid,
+                                        struct celery_error *err)
+{
+    char *workers = redis_key(rb, "celery-c.workers");
+    redis_appendf(rb->commands, "EVAL %s 2 %s %s %s",
+                  "if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end "
+                  "return redis.call('SREM', KEYS[1], ARGV[1])",
+                  workers, alive_key, uuid);
+    free(workers);
+    return redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb), err);
+}
+
 static enum celery_status restore_worker(struct redis_broker *rb,
                                          const char *uuid,
                                          struct celery_error *err)
 {
     struct restore_list list = {0};
     enum celery_status st = find_claims(rb, uuid, &list, err);
+    char *alive = redis_alive_key(rb, uuid);
+    const struct guard guard = {.alive_key = alive};
     if (st == CELERY_OK)
-        st = restore_all(rb, &list, "orphans_restored", uuid, err);
+        st = restore_all(rb, &list, &guard, "orphans_restored", uuid, err);
     list_done(&list);
-    if (st != CELERY_OK)
-        return st;
-    char *workers = redis_key(rb, "celery-c.workers");
-    redis_appendf(rb->commands, "SREM %s %s", workers, uuid);
-    free(workers);
-    return redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb), err);
+    if (st == CELERY_OK)
+        st = forget_worker(rb, alive, uuid, err);
+    free(alive);
+    return st;
 }
 
 static enum celery_status is_alive(struct redis_broker *rb, const char *uuid,
                                    bool *ret_alive, struct celery_error *err)
 {
-    char *name = xasprintf("celery-c.alive.%s", uuid);
-    char *key = redis_key(rb, name);
+    char *key = redis_alive_key(rb, uuid);
     redisReply *reply = NULL;
     redis_appendf(rb->commands, "EXISTS %s", key);
-    free(name);
     free(key);
     enum celery_status st =
         redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
@@ -313,17 +337,20 @@ enum celery_status redis_restore_expired(struct redis_broker *rb,
     redisReply *reply = NULL;
     redis_appendf(rb->commands, "ZRANGEBYSCORE %s 0 %s WITHSCORES LIMIT 0 %d",
                   index, limit, EXPIRED_MAX);
-    free(limit);
     free(index);
     st = redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
-    if (st != CELERY_OK)
+    if (st != CELERY_OK) {
+        free(limit);
         return st;
+    }
     struct restore_list list = {0};
     for (size_t i = 0; i + 1 < reply->elements; i += 2)
         list_add(&list, reply->element[i]->str, reply->element[i]->len,
                  strtod(reply->element[i + 1]->str, NULL));
     freeReplyObject(reply);
-    st = restore_all(rb, &list, "expired_claims_restored", "any", err);
+    const struct guard guard = {.max_score = limit};
+    st = restore_all(rb, &list, &guard, "expired_claims_restored", "any", err);
+    free(limit);
     list_done(&list);
     if (redis_broker_fatal(st))
         return st;

@@ -23,9 +23,18 @@ static struct redis_script ack_script = {
               "redis.call('ZREM', KEYS[2], unpack(ARGV))\n"
               "return table.concat(out)\n"};
 
-/* KEYS: unacked, unacked_index, list. ARGV: tag, text, LPUSH or RPUSH. */
+/* KEYS: unacked, unacked_index, list, and for another worker's claim the key that
+ * says that it lives. ARGV: tag, text, LPUSH or RPUSH, and for an expired claim
+ * the score it must not have passed meanwhile. What is true when the claim is
+ * chosen need not be when it is moved. */
 static struct redis_script move_script = {
-    .source = "if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
+    .source = "if KEYS[4] and redis.call('EXISTS', KEYS[4]) == 1 then "
+              "return 0 end\n"
+              "if ARGV[4] ~= '' then\n"
+              "  local s = redis.call('ZSCORE', KEYS[2], ARGV[1])\n"
+              "  if s and tonumber(s) > tonumber(ARGV[4]) then return 0 end\n"
+              "end\n"
+              "if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
               "redis.call('ZREM', KEYS[2], ARGV[1])\n"
               "redis.call(ARGV[3], KEYS[3], ARGV[2])\n"
               "return 1\n"};
@@ -41,30 +50,38 @@ enum celery_status redis_settle_load(struct redis_broker *rb,
     return st;
 }
 
-static void append_move(struct redis_broker *rb, struct celery_str tag,
-                        const char *list_key, struct celery_str text,
-                        bool to_front)
+static struct celery_str text_of(const char *text)
+{
+    return (struct celery_str){text, strlen(text)};
+}
+
+static void append_move(struct redis_broker *rb, const struct redis_move *move)
 {
     char *unacked = redis_key(rb, "unacked");
     char *index = redis_key(rb, "unacked_index");
-    const struct celery_str argv[] = {{unacked, strlen(unacked)},
-                                      {index, strlen(index)},
-                                      {list_key, strlen(list_key)},
-                                      tag,
-                                      text,
-                                      {to_front ? "RPUSH" : "LPUSH", 5}};
-    redis_script_append(rb->commands, &move_script, 3, 6, argv);
+    struct celery_str argv[8];
+    size_t count = 0;
+    argv[count++] = text_of(unacked);
+    argv[count++] = text_of(index);
+    argv[count++] = text_of(move->list_key);
+    if (move->alive_key != NULL)
+        argv[count++] = text_of(move->alive_key);
+    size_t keys = count;
+    argv[count++] = move->tag;
+    argv[count++] = move->text;
+    argv[count++] = text_of(move->to_front ? "RPUSH" : "LPUSH");
+    argv[count++] = text_of(move->max_score != NULL ? move->max_score : "");
+    redis_script_append(rb->commands, &move_script, keys, count, argv);
     free(unacked);
     free(index);
 }
 
 enum celery_status redis_move_claim(struct redis_broker *rb,
-                                    struct celery_str tag, const char *list_key,
-                                    struct celery_str text, bool to_front,
+                                    const struct redis_move *move,
                                     bool *ret_moved, struct celery_error *err)
 {
     redisReply *reply = NULL;
-    append_move(rb, tag, list_key, text, to_front);
+    append_move(rb, move);
     enum celery_status st =
         redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
     if (st != CELERY_OK)
@@ -116,8 +133,11 @@ static void append_other(struct redis_broker *rb,
     } else {
         list = redis_list_key(rb, queue, s->step);
     }
-    append_move(rb, (struct celery_str){s->tag, strlen(s->tag)}, list, text,
-                s->how == BROKER_GIVE_BACK);
+    const struct redis_move move = {.tag = text_of(s->tag),
+                                    .list_key = list,
+                                    .text = text,
+                                    .to_front = s->how == BROKER_GIVE_BACK};
+    append_move(rb, &move);
     free(list);
     celery_buf_done(&entry);
 }
