@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/xalloc.h"
 
@@ -222,4 +223,14 @@ char *url_masked(const char *text)
 void url_freep(char **text)
 {
     free(*text);
+}
+
+bool url_has_scheme(const char *text, const char *const *schemes)
+{
+    size_t len = strcspn(text, ":");
+    for (; *schemes != NULL; schemes++) {
+        if (strlen(*schemes) == len && strncasecmp(*schemes, text, len) == 0)
+            return true;
+    }
+    return false;
 }

@@ -245,6 +245,5 @@ suite_fresh() {
 
 # Where this machine gets Debian from.
 fresh_mirror() {
-  cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-    grep -oE 'https?://[^ ]+' | grep -v security | head -n 1
+  apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | sort -u | head -n 1
 }
