@@ -138,8 +138,12 @@ static void reconnect_if_due(struct worker *worker)
 {
     struct celery_error err = {0};
     int64_t now = clock_monotonic_us();
-    if (broker_connected(worker->broker))
+    if (broker_connected(worker->broker)) {
+        /* A publish (of a retry) may have connected again by itself. */
+        if (worker->lost_since_us != 0)
+            connected(worker);
         return;
+    }
     if (worker->lost_since_us == 0)
         note_lost(worker, "not connected");
     if (now < worker->reconnect_due_us)
