@@ -239,8 +239,12 @@ suite_fresh() {
       not_ok "$command in a fresh Debian"
     fi
   done
-  umount "$root/proc" "$root/dev"
-  rm -rf "$root" "$root.log"
+  # Never through a mount that is still there: it is this machine's /dev.
+  if umount "$root/proc" && umount "$root/dev"; then
+    rm -rf --one-file-system "$root" "$root.log"
+  else
+    say "left behind, something is still mounted in it: $root"
+  fi
 }
 
 # Where this machine gets Debian from.
