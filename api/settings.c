@@ -6,6 +6,7 @@
 
 #include "base/url.h"
 #include "celery/json_scan.h"
+#include "client/task_publish.h"
 #include "webhook/chains.h"
 
 /* Adding a setting is a row here. */
@@ -101,6 +102,11 @@ static const struct conf_setting settings[] = {
      .option = "task-compression",
      .type = CONF_TEXT,
      .help = "compression of task bodies: gzip, bzip2, zstd, …"},
+    {.env = "CELERY_C_SIGN_KEYS",
+     .type = CONF_TEXT,
+     .secret = true,
+     .help = "keys that sign what is published: id:key, comma-separated; "
+             "the first signs"},
     {.env = "CELERY_RESULT_BACKEND",
      .alias = "REDIS_URL",
      .option = "result-backend",
@@ -272,5 +278,7 @@ enum celery_status api_settings_check(const struct conf *conf,
         st = check_options(conf, err);
     if (st == CELERY_OK)
         st = check_currency(conf, err);
+    if (st == CELERY_OK)
+        st = task_sign_with(conf_text(conf, "CELERY_C_SIGN_KEYS"), err);
     return st;
 }

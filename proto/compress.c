@@ -106,7 +106,8 @@ enum celery_status celery_decompress(struct celery_str name,
     /* Nothing is left of what was made so far. */
     rewind_to(buf, before);
     if (status == CELERY_TOO_LARGE)
-        return celery_fail(err, status, "%s: more than %zu bytes",
+        return celery_fail(err, status,
+                           "%s: past the limit inflated_bytes of %zu",
                            compressions[i].mime, limit);
     return celery_fail(err, status, "%s: %s", compressions[i].mime,
                        status == CELERY_NOMEM ? "out of memory"

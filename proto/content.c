@@ -124,8 +124,10 @@ enum celery_status celery_content_decode(const struct celery_content *content,
             return status;
     }
     if (body.len > limits->inflated_bytes)
-        return celery_fail(err, CELERY_TOO_LARGE,
-                           "body of %zu bytes; the limit is %zu", body.len,
-                           limits->inflated_bytes);
+        return celery_fail(
+            err, CELERY_TOO_LARGE,
+            "body of %zu bytes: past the limit inflated_bytes of "
+            "%zu",
+            body.len, limits->inflated_bytes);
     return read(body, limits, arena, ret_root, err);
 }

@@ -12,6 +12,7 @@
 #include "celery/base64.h"
 #include "celery/json_write.h"
 #include "envelope_put.h"
+#include "message_fields.h"
 
 /* Absent, null or of another type: empty. */
 static enum celery_status read_text(struct celery_json value,
@@ -50,14 +51,11 @@ static const char *const info_names[INFO_N] = {
     "redelivered",
 };
 
-enum { HEAD_COMPRESSION, HEAD_REDELIVERED, HEAD_N };
-static const char *const head_names[HEAD_N] = {"compression", "redelivered"};
-
 struct source {
     struct celery_json top[TOP_N];
     struct celery_json prop[PROP_N];
     struct celery_json info[INFO_N];
-    struct celery_json head[HEAD_N];
+    const struct cel_fields *head;
 };
 
 static enum celery_status read_body(const struct source *s,
@@ -94,6 +92,7 @@ static enum celery_status read_body(const struct source *s,
 
 static enum celery_status read_source(struct celery_json root,
                                       const struct celery_limits *limits,
+                                      struct celery_arena *arena,
                                       struct source *s,
                                       struct celery_error *err)
 {
@@ -106,15 +105,15 @@ static enum celery_status read_source(struct celery_json root,
     struct celery_json properties = s->top[TOP_PROPERTIES];
     if (!celery_json_null(properties) && properties.type != CELERY_JSON_OBJECT)
         return celery_fail(err, CELERY_MALFORMED, "properties are no object");
-    size_t count = celery_json_count(headers);
-    if (count > limits->headers)
-        return celery_fail(err, CELERY_TOO_LARGE,
-                           "%zu headers; the limit is %u", count,
-                           limits->headers);
+    s->head = cel_fields_pick(headers, arena);
+    if (s->head == NULL)
+        return celery_fail(err, CELERY_NOMEM, "no memory for the headers");
+    enum celery_status status = cel_fields_limit(s->head, limits, err);
+    if (status != CELERY_OK)
+        return status;
 
     celery_json_pick(properties, prop_names, PROP_N, s->prop);
     celery_json_pick(s->prop[PROP_DELIVERY_INFO], info_names, INFO_N, s->info);
-    celery_json_pick(headers, head_names, HEAD_N, s->head);
     return CELERY_OK;
 }
 
@@ -128,7 +127,7 @@ static enum celery_status read_texts(const struct source *s,
     } texts[] = {
         {s->top[TOP_TYPE], &e->content.type},
         {s->top[TOP_ENCODING], &e->content.encoding},
-        {s->head[HEAD_COMPRESSION], &e->content.compression},
+        {s->head->values[CEL_FIELD_COMPRESSION], &e->content.compression},
         {s->prop[PROP_CORRELATION_ID], &e->correlation_id},
         {s->prop[PROP_REPLY_TO], &e->reply_to},
         {s->prop[PROP_DELIVERY_TAG], &e->delivery_tag},
@@ -159,12 +158,14 @@ enum celery_status celery_envelope_decode(struct celery_str raw,
     if (limits == NULL)
         limits = &defaults;
     if (raw.len > limits->message_bytes)
-        return celery_fail(err, CELERY_TOO_LARGE,
-                           "message of %zu bytes; the limit is %zu", raw.len,
-                           limits->message_bytes);
+        return celery_fail(
+            err, CELERY_TOO_LARGE,
+            "message of %zu bytes: past the limit message_bytes of "
+            "%zu",
+            raw.len, limits->message_bytes);
     enum celery_status status = celery_json_parse(raw, limits, &root, err);
     if (status == CELERY_OK)
-        status = read_source(root, limits, &s, err);
+        status = read_source(root, limits, arena, &s, err);
     if (status == CELERY_OK)
         status = read_body(&s, arena, &e.content.body, err);
     if (status != CELERY_OK)
@@ -173,6 +174,7 @@ enum celery_status celery_envelope_decode(struct celery_str raw,
     if (status != CELERY_OK)
         return celery_fail(err, status, "no memory for the envelope");
 
+    e.fields = s.head;
     e.headers = s.top[TOP_HEADERS];
     if (e.headers.type != CELERY_JSON_OBJECT)
         e.headers.type = CELERY_JSON_NONE;
@@ -182,8 +184,9 @@ enum celery_status celery_envelope_decode(struct celery_str raw,
     if (!celery_json_int64(s.prop[PROP_PRIORITY], &e.priority))
         e.priority = 0;
     /* kombu's Redis transport marks both places when it restores. */
-    e.redelivered = s.head[HEAD_REDELIVERED].type == CELERY_JSON_TRUE
-                 || s.info[INFO_REDELIVERED].type == CELERY_JSON_TRUE;
+    e.redelivered =
+        s.head->values[CEL_FIELD_REDELIVERED].type == CELERY_JSON_TRUE
+        || s.info[INFO_REDELIVERED].type == CELERY_JSON_TRUE;
     *ret = e;
     return CELERY_OK;
 }

@@ -3,7 +3,7 @@
  * Readers of checked documents. They trust the text, skip nested values by
  * counting brackets, and never recurse.
  */
-#include <stdlib.h>
+#include <endian.h>
 #include <string.h>
 
 #include "celery/json_scan.h"
@@ -16,23 +16,42 @@ static bool is_space(char c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-/* From the opening quote to behind the closing one: the first quote with an
- * even number of backslashes before it. end only bounds the search. */
+/* The first quote or backslash from p on, eight bytes at a time; end when there
+ * is none. The lowest bit of the test for a zero byte is exact. */
+static const char *find_quote(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101U;
+    const uint64_t highs = 0x8080808080808080U;
+    uint64_t word = 0;
+
+    while (end - p >= (ptrdiff_t)sizeof word) {
+        memcpy(&word, p, sizeof word);
+        word = le64toh(word);
+        uint64_t quote = word ^ ones * '"';
+        uint64_t slash = word ^ ones * '\\';
+        uint64_t found =
+            (((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs;
+        if (found != 0)
+            return p + __builtin_ctzll(found) / 8;
+        p += sizeof word;
+    }
+    while (p != end && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
+/* From the opening quote to behind the closing one. end only bounds the search:
+ * in a checked document there is a closing quote. */
 static const char *skip_string(const char *p, const char *end)
 {
-    const char *start = p + 1;
-
-    p = start;
+    p++;
     for (;;) {
-        p = memchr(p, '"', (size_t)(end - p));
-        if (p == NULL)
-            return end; /* not in a checked document */
-        const char *slash = p;
-        while (slash != start && slash[-1] == '\\')
-            slash--;
-        p++;
-        if ((p - 1 - slash) % 2 == 0)
-            return p;
+        p = find_quote(p, end);
+        if (end - p < 2)
+            return end;
+        if (*p == '"')
+            return p + 1;
+        p += 2;
     }
 }
 
@@ -41,22 +60,14 @@ static const char *skip_container(const char *p, const char *end)
     size_t depth = 0;
 
     do {
-        switch (*p) {
-        case '"':
-            p = skip_string(p, end) - 1;
-            break;
-        case '[':
-        case '{':
-            depth++;
-            break;
-        case ']':
-        case '}':
-            depth--;
-            break;
-        default:
-            break;
+        if (*p == '"') {
+            p = skip_string(p, end);
+            continue;
         }
-        p++;
+        /* '[' and '{' differ in one bit, as do ']' and '}'. */
+        char folded = (char)(*p++ | 0x20);
+        depth += folded == '{';
+        depth -= folded == '}';
     } while (depth != 0);
     return p;
 }
@@ -69,42 +80,46 @@ static const char *skip_word(const char *p, const char *end)
     return p;
 }
 
-static struct celery_json value_at(const char *p, const char *end)
+/* The value at p into ret; returns what follows it. */
+static const char *read_value(const char *p, const char *end,
+                              struct celery_json *ret)
 {
-    struct celery_json value = none;
+    enum celery_json_type type = CELERY_JSON_NUMBER;
     const char *stop = NULL;
 
     switch (*p) {
     case '{':
-        value.type = CELERY_JSON_OBJECT;
+        type = CELERY_JSON_OBJECT;
         stop = skip_container(p, end);
         break;
     case '[':
-        value.type = CELERY_JSON_ARRAY;
+        type = CELERY_JSON_ARRAY;
         stop = skip_container(p, end);
         break;
     case '"':
-        value.type = CELERY_JSON_STRING;
+        type = CELERY_JSON_STRING;
         stop = skip_string(p, end);
         break;
     case 'n':
-        value.type = CELERY_JSON_NULL;
+        type = CELERY_JSON_NULL;
+        stop = p + 4;
         break;
     case 't':
-        value.type = CELERY_JSON_TRUE;
+        type = CELERY_JSON_TRUE;
+        stop = p + 4;
         break;
     case 'f':
-        value.type = CELERY_JSON_FALSE;
+        type = CELERY_JSON_FALSE;
+        stop = p + 5;
         break;
     default:
-        value.type = CELERY_JSON_NUMBER;
+        stop = skip_word(p, end);
         break;
     }
-    if (stop == NULL)
-        stop = skip_word(p, end);
-    value.text.data = p;
-    value.text.len = (size_t)(stop - p);
-    return value;
+    ret->type = type;
+    ret->text.data = p;
+    ret->text.len = (size_t)(stop - p);
+    return stop;
 }
 
 struct celery_json_iter celery_json_iter(struct celery_json parent)
@@ -120,31 +135,34 @@ struct celery_json_iter celery_json_iter(struct celery_json parent)
     return iter;
 }
 
-static void skip_to_value(struct celery_json_iter *iter)
+static const char *skip_to_value(const char *p, const char *end)
 {
-    while (iter->p != iter->end
-           && (is_space(*iter->p) || *iter->p == ',' || *iter->p == ':'))
-        iter->p++;
+    while (p != end && (*p == ',' || *p == ':' || is_space(*p)))
+        p++;
+    return p;
 }
 
 bool celery_json_next(struct celery_json_iter *iter,
                       struct celery_json *ret_key,
                       struct celery_json *ret_value)
 {
-    struct celery_json key = none;
+    const char *p = skip_to_value(iter->p, iter->end);
+    const char *key = p;
 
-    skip_to_value(iter);
-    if (iter->p == iter->end)
+    if (p == iter->end)
         return false;
     if (iter->object) {
-        key = value_at(iter->p, iter->end);
-        iter->p += key.text.len;
-        skip_to_value(iter);
+        p = skip_string(p, iter->end);
+        if (ret_key != NULL) {
+            ret_key->type = CELERY_JSON_STRING;
+            ret_key->text.data = key;
+            ret_key->text.len = (size_t)(p - key);
+        }
+        p = skip_to_value(p, iter->end);
+    } else if (ret_key != NULL) {
+        *ret_key = none;
     }
-    *ret_value = value_at(iter->p, iter->end);
-    iter->p += ret_value->text.len;
-    if (ret_key != NULL)
-        *ret_key = key;
+    iter->p = read_value(p, iter->end, ret_value);
     return true;
 }
 
@@ -195,34 +213,56 @@ struct celery_json celery_json_get(struct celery_json object, const char *key)
 static size_t find_key(struct celery_json name, const char *const *keys,
                        size_t n, size_t guess)
 {
+    bool plain = is_plain(name);
+    const char *text = name.text.data + 1;
+    size_t len = name.text.len - 2;
+
     for (size_t i = 0; i < n; i++) {
-        size_t at = (guess + i) % n;
-        if (string_is(name, keys[at], strlen(keys[at])))
+        size_t at = guess + i < n ? guess + i : guess + i - n;
+        const char *key = keys[at];
+        if (!plain) {
+            if (string_is(name, key, strlen(key)))
+                return at;
+            continue;
+        }
+        /* The closing quote ends no key, so that this stays inside both. */
+        if (text[0] != key[0] && len != 0)
+            continue;
+        if (strncmp(text, key, len) == 0 && key[len] == '\0')
             return at;
     }
     return n;
 }
 
-void celery_json_pick(struct celery_json object, const char *const *keys,
-                      size_t n, struct celery_json *ret_values)
+size_t cel_json_pick(struct celery_json object, const char *const *keys,
+                     size_t n, struct celery_json *ret_values)
 {
     struct celery_json name;
     struct celery_json value;
+    size_t members = 0;
 
     for (size_t i = 0; i < n; i++)
         ret_values[i] = none;
     if (object.type != CELERY_JSON_OBJECT)
-        return;
+        return 0;
 
     struct celery_json_iter iter = celery_json_iter(object);
     size_t guess = 0; /* members mostly come in the order of the table */
     while (celery_json_next(&iter, &name, &value)) {
+        members++;
         size_t at = find_key(name, keys, n, guess);
         if (at == n)
             continue;
         ret_values[at] = value;
-        guess = at + 1;
+        guess = at + 1 < n ? at + 1 : 0;
     }
+    return members;
+}
+
+void celery_json_pick(struct celery_json object, const char *const *keys,
+                      size_t n, struct celery_json *ret_values)
+{
+    (void)cel_json_pick(object, keys, n, ret_values);
 }
 
 struct celery_json celery_json_at(struct celery_json array, size_t index)

@@ -17,24 +17,40 @@ struct scanner {
     const char *p;
     const char *end;
     size_t elements_left;
+    size_t max_elements;
     unsigned depth;
     unsigned max_depth;
     uint8_t stack[MAX_DEPTH / 8]; /* bit set: that level is an object */
-    const char *problem;
+    const char *problem;          /* or the name of the limit that was passed */
+    size_t limit;
     enum celery_status status;
 };
 
-static bool problem(struct scanner *s, enum celery_status status,
-                    const char *text)
+static bool malformed(struct scanner *s, const char *text)
 {
-    s->status = status;
+    s->status = CELERY_MALFORMED;
     s->problem = text;
     return false;
 }
 
-static bool malformed(struct scanner *s, const char *text)
+static bool over_limit(struct scanner *s, const char *name, size_t limit)
 {
-    return problem(s, CELERY_MALFORMED, text);
+    s->status = CELERY_TOO_LARGE;
+    s->problem = name;
+    s->limit = limit;
+    return false;
+}
+
+static enum celery_status fail(const struct scanner *s,
+                               struct celery_error *err)
+{
+    size_t at = (size_t)(s->p - s->start);
+
+    if (s->status == CELERY_TOO_LARGE)
+        return celery_fail(err, s->status,
+                           "JSON: past the limit %s of %zu at byte %zu",
+                           s->problem, s->limit, at);
+    return celery_fail(err, s->status, "JSON: %s at byte %zu", s->problem, at);
 }
 
 static void skip_space(struct scanner *s)
@@ -111,13 +127,38 @@ static bool scan_special(struct scanner *s)
     return true;
 }
 
+/* Past the plain bytes, eight at a time. A byte's high bit is set in special
+ * when it is below ' ', a quote, a backslash or above 0x7f. A borrow can set
+ * it for a plain byte behind a special one as well; the word is then looked
+ * at byte by byte all the same. */
+static const char *skip_plain(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101U;
+    const uint64_t highs = 0x8080808080808080U;
+    uint64_t word = 0;
+
+    while (end - p >= (ptrdiff_t)sizeof word) {
+        memcpy(&word, p, sizeof word);
+        uint64_t quote = word ^ ones * '"';
+        uint64_t slash = word ^ ones * '\\';
+        uint64_t special =
+            (word | (word - ones * ' ') | (quote - ones) | (slash - ones))
+            & highs;
+        if (special != 0)
+            break;
+        p += sizeof word;
+    }
+    while (p != end && classes[(unsigned char)*p] == PLAIN)
+        p++;
+    return p;
+}
+
 /* At the opening quote. */
 static bool scan_string(struct scanner *s)
 {
     s->p++;
     for (;;) {
-        while (s->p != s->end && classes[(unsigned char)*s->p] == PLAIN)
-            s->p++;
+        s->p = skip_plain(s->p, s->end);
         if (s->p == s->end)
             return malformed(s, "unterminated string");
         if (*s->p == '"') {
@@ -181,7 +222,7 @@ static bool in_object(const struct scanner *s)
 static bool push(struct scanner *s, bool object)
 {
     if (s->depth == s->max_depth)
-        return problem(s, CELERY_TOO_LARGE, "nested too deeply");
+        return over_limit(s, "depth", s->max_depth);
     unsigned bit = 1U << (s->depth % 8);
     uint8_t *byte = &s->stack[s->depth / 8];
     *byte = (uint8_t)(object ? *byte | bit : *byte & ~bit);
@@ -232,7 +273,7 @@ static bool scan_value(struct scanner *s, bool *ret_done)
     if (s->p == s->end)
         return malformed(s, "value expected");
     if (s->elements_left-- == 0)
-        return problem(s, CELERY_TOO_LARGE, "too many elements");
+        return over_limit(s, "elements", s->max_elements);
 
     char c = *s->p;
     *ret_done = true;
@@ -322,13 +363,13 @@ enum celery_status celery_json_parse(struct celery_str text,
     s.p = s.start;
     s.end = s.start + text.len;
     s.elements_left = limits->elements;
+    s.max_elements = limits->elements;
     s.max_depth = limits->depth < MAX_DEPTH ? limits->depth : MAX_DEPTH;
 
     skip_space(&s);
     const char *root = s.p;
     if (!scan_document(&s))
-        return celery_fail(err, s.status, "JSON: %s at byte %zu", s.problem,
-                           (size_t)(s.p - s.start));
+        return fail(&s, err);
     const char *root_end = s.p;
     skip_space(&s);
     if (s.p != s.end)

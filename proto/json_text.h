@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the JSON rooms share: characters in and out of UTF-8, and the walk
- * through a string's escapes.
+ * through a string's escapes; and the walk that picks members.
  */
 #ifndef CELERY_JSON_TEXT_H
 #define CELERY_JSON_TEXT_H
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "celery/buf.h"
+#include "celery/json_scan.h"
 
 /* Length of the UTF-8 sequence at p, 0 when there is no valid one. generalized
  * allows the three bytes of a lone surrogate, as Python's "surrogatepass". */
@@ -33,5 +34,9 @@ struct cel_unescape {
  * has room for 4 bytes, which *ret may refer to. */
 bool cel_unescape_next(struct cel_unescape *u, char *out,
                        struct celery_str *ret);
+
+/* celery_json_pick, which also counts the members of object. */
+size_t cel_json_pick(struct celery_json object, const char *const *keys,
+                     size_t n, struct celery_json *ret_values);
 
 #endif /* CELERY_JSON_TEXT_H */

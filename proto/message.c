@@ -47,19 +47,6 @@ static const struct celery_message empty = {
     .headers = NO_VALUE,
 };
 
-static enum celery_status check_headers(const struct celery_envelope *envelope,
-                                        const struct celery_limits *limits,
-                                        struct celery_error *err)
-{
-    size_t count = celery_json_count(envelope->headers);
-
-    if (count > limits->headers)
-        return celery_fail(err, CELERY_TOO_LARGE,
-                           "%zu headers; the limit is %u", count,
-                           limits->headers);
-    return CELERY_OK;
-}
-
 /* On failure only what names the message stays. */
 static enum celery_status finish(enum celery_status status,
                                  struct celery_message *ret)
@@ -82,7 +69,7 @@ enum celery_status celery_message_decode(const struct celery_envelope *envelope,
 {
     const struct celery_limits defaults = CELERY_LIMITS_DEFAULT;
     struct celery_json body = {CELERY_JSON_NONE, {"", 0}};
-    struct cel_fields fields;
+    const struct cel_fields *fields = envelope->fields;
 
     if (limits == NULL)
         limits = &defaults;
@@ -91,19 +78,20 @@ enum celery_status celery_message_decode(const struct celery_envelope *envelope,
     ret->reply_to = envelope->reply_to;
     ret->correlation_id = envelope->correlation_id;
 
-    enum celery_status status = check_headers(envelope, limits, err);
-    if (status != CELERY_OK)
-        return finish(status, ret);
-    celery_json_pick(envelope->headers, cel_field_names, CEL_FIELDS,
-                     fields.values);
-    bool v2 = fields.values[CEL_FIELD_TASK].type != CELERY_JSON_NONE;
-    if (v2)
-        status = cel_fields_identity(&fields, arena, ret, err);
+    if (fields == NULL)
+        fields = cel_fields_pick(envelope->headers, arena);
+    if (fields == NULL)
+        return finish(
+            celery_fail(err, CELERY_NOMEM, "no memory for the headers"), ret);
+    enum celery_status status = cel_fields_limit(fields, limits, err);
+    bool v2 = fields->values[CEL_FIELD_TASK].type != CELERY_JSON_NONE;
+    if (status == CELERY_OK && v2)
+        status = cel_fields_identity(fields, arena, ret, err);
     if (status == CELERY_OK)
         status = celery_content_decode(&envelope->content, accept, limits,
                                        arena, &body, err);
     if (status == CELERY_OK)
-        status = v2 ? cel_message_v2(body, &fields, arena, ret, err)
+        status = v2 ? cel_message_v2(body, fields, arena, ret, err)
                     : cel_message_v1(body, arena, ret, err);
     return finish(status, ret);
 }

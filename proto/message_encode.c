@@ -134,8 +134,6 @@ static void put_ignore_result(struct celery_json_writer *w,
 static bool is_reserved(struct celery_json key)
 {
     static const char *const more[] = {
-        "compression",
-        "redelivered",
         "x-death",
         "x-first-death-exchange",
         "x-first-death-queue",

@@ -9,12 +9,35 @@
 #include <math.h>
 
 #include "celery/timestamp.h"
+#include "json_text.h"
 
 const char *const cel_field_names[CEL_FIELDS] = {
 #define XX(name, key) [CEL_FIELD_##name] = (key),
     CEL_FIELD_MAP(XX)
 #undef XX
 };
+
+const struct cel_fields *cel_fields_pick(struct celery_json object,
+                                         struct celery_arena *arena)
+{
+    struct cel_fields *fields = celery_arena_alloc(arena, sizeof *fields);
+
+    if (fields != NULL)
+        fields->members =
+            cel_json_pick(object, cel_field_names, CEL_FIELDS, fields->values);
+    return fields;
+}
+
+enum celery_status cel_fields_limit(const struct cel_fields *fields,
+                                    const struct celery_limits *limits,
+                                    struct celery_error *err)
+{
+    if (fields->members <= limits->headers)
+        return CELERY_OK;
+    return celery_fail(err, CELERY_TOO_LARGE,
+                       "%zu headers: past the limit headers of %u",
+                       fields->members, limits->headers);
+}
 
 static enum celery_status bad(enum cel_field field, struct celery_error *err)
 {

@@ -28,7 +28,10 @@
     XX(IGNORE_RESULT, "ignore_result")                 \
     XX(REPLACED_TASK_NESTING, "replaced_task_nesting") \
     XX(STAMPED_HEADERS, "stamped_headers")             \
-    XX(STAMPS, "stamps")
+    XX(STAMPS, "stamps")                               \
+    XX(COMPRESSION, "compression")                     \
+    XX(REDELIVERED, "redelivered")                     \
+    XX(SEAL, "x-celery-c-signature")
 
 enum cel_field {
 #define XX(name, key) CEL_FIELD_##name,
@@ -40,8 +43,19 @@ enum cel_field {
 extern const char *const cel_field_names[CEL_FIELDS];
 
 struct cel_fields {
+    size_t members; /* of the whole object */
     struct celery_json values[CEL_FIELDS];
 };
+
+/* All fields of object in one walk; NULL without memory. */
+const struct cel_fields *cel_fields_pick(struct celery_json object,
+                                         struct celery_arena *arena)
+    CELERY_MUST_CHECK;
+
+/* Are there as few headers as may be? */
+enum celery_status cel_fields_limit(const struct cel_fields *fields,
+                                    const struct celery_limits *limits,
+                                    struct celery_error *err) CELERY_MUST_CHECK;
 
 /* Task and id into ret; CELERY_MALFORMED when one is missing or no text. */
 enum celery_status cel_fields_identity(const struct cel_fields *fields,
@@ -72,7 +86,7 @@ enum celery_status cel_message_embed(struct celery_json object,
 /* Protocol 2: the body of a message whose headers name a task. An object with
  * "args" is the older form: then the body fills in what the headers lack. */
 enum celery_status cel_message_v2(struct celery_json body,
-                                  struct cel_fields *fields,
+                                  const struct cel_fields *fields,
                                   struct celery_arena *arena,
                                   struct celery_message *ret,
                                   struct celery_error *err) CELERY_MUST_CHECK;

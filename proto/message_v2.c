@@ -91,17 +91,18 @@ static enum celery_status read_array(struct celery_json body,
 }
 
 static enum celery_status read_hybrid(struct celery_json body,
-                                      struct cel_fields *fields,
+                                      const struct cel_fields *fields,
                                       struct celery_arena *arena,
                                       struct celery_message *ret,
                                       struct celery_error *err)
 {
-    struct cel_fields inner;
+    struct cel_fields both = *fields;
+    struct celery_json inner[CEL_FIELDS];
 
-    celery_json_pick(body, cel_field_names, CEL_FIELDS, inner.values);
+    celery_json_pick(body, cel_field_names, CEL_FIELDS, inner);
     for (size_t i = 0; i < CEL_FIELDS; i++) {
-        if (fields->values[i].type == CELERY_JSON_NONE)
-            fields->values[i] = inner.values[i];
+        if (both.values[i].type == CELERY_JSON_NONE)
+            both.values[i] = inner[i];
     }
     enum celery_status status =
         cel_message_arguments(celery_json_get(body, "args"),
@@ -110,14 +111,14 @@ static enum celery_status read_hybrid(struct celery_json body,
         status = cel_message_embed(body, ret, err);
     ret->chain.type = CELERY_JSON_NONE; /* there was none yet */
     if (status == CELERY_OK)
-        status = cel_fields_identity(fields, arena, ret, err);
+        status = cel_fields_identity(&both, arena, ret, err);
     if (status == CELERY_OK)
-        status = cel_fields_read(fields, arena, ret, err);
+        status = cel_fields_read(&both, arena, ret, err);
     return status;
 }
 
 enum celery_status cel_message_v2(struct celery_json body,
-                                  struct cel_fields *fields,
+                                  const struct cel_fields *fields,
                                   struct celery_arena *arena,
                                   struct celery_message *ret,
                                   struct celery_error *err)

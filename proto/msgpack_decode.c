@@ -28,6 +28,8 @@ struct unpacker {
     const unsigned char *end;
     struct celery_json_writer out;
     size_t elements_left;
+    size_t max_elements;
+    size_t limit; /* the one that was passed; problem is its name */
     unsigned depth;
     unsigned max_depth;
     enum celery_status status;
@@ -41,6 +43,12 @@ static bool fail(struct unpacker *u, enum celery_status status,
     u->status = status;
     u->problem = problem;
     return false;
+}
+
+static bool over_limit(struct unpacker *u, const char *name, size_t limit)
+{
+    u->limit = limit;
+    return fail(u, CELERY_TOO_LARGE, name);
 }
 
 /* A big-endian unsigned of 1, 2, 4 or 8 bytes. */
@@ -175,7 +183,7 @@ static bool open_container(struct unpacker *u, uint64_t count, bool map)
     if (tokens > (uint64_t)(u->end - u->p))
         return fail(u, CELERY_MALFORMED, "cut short");
     if (u->depth == u->max_depth)
-        return fail(u, CELERY_TOO_LARGE, "nested too deeply");
+        return over_limit(u, "depth", u->max_depth);
     if (map)
         celery_json_begin_object(&u->out);
     else
@@ -256,7 +264,7 @@ static bool put_value(struct unpacker *u)
     unsigned char mark = *u->p++;
 
     if (u->elements_left-- == 0)
-        return fail(u, CELERY_TOO_LARGE, "too many elements");
+        return over_limit(u, "elements", u->max_elements);
     if (mark < 0x80) {
         celery_json_put_int(&u->out, mark);
         return true;
@@ -319,6 +327,8 @@ enum celery_status celery_msgpack_decode(struct celery_str bytes,
     u.end = u.start + bytes.len;
     u.out = CELERY_JSON_WRITER(buf);
     u.elements_left = limits->elements;
+    u.max_elements = limits->elements;
+    u.limit = 0;
     u.depth = 0;
     u.max_depth = limits->depth < MAX_DEPTH ? limits->depth : MAX_DEPTH;
     u.status = CELERY_OK;
@@ -331,8 +341,17 @@ enum celery_status celery_msgpack_decode(struct celery_str bytes,
         buf->len = before;
         buf->data[before] = '\0';
     }
-    if (u.status == CELERY_OK)
+    size_t at = (size_t)(u.p - u.start);
+    if (u.status == CELERY_OK) {
         u.status = celery_buf_status(buf);
-    return celery_fail(err, u.status, "msgpack: %s at byte %zu", u.problem,
-                       (size_t)(u.p - u.start));
+        u.problem = "inflated_bytes"; /* what limits the text that we write */
+        u.limit = buf->limit;
+    }
+    if (u.status == CELERY_NOMEM)
+        return celery_fail(err, u.status, "msgpack: out of memory");
+    if (u.status == CELERY_TOO_LARGE)
+        return celery_fail(err, u.status,
+                           "msgpack: past the limit %s of %zu at byte %zu",
+                           u.problem, u.limit, at);
+    return celery_fail(err, u.status, "msgpack: %s at byte %zu", u.problem, at);
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/random_id.h"
@@ -27,11 +28,58 @@ const char *task_origin(void)
     return origin;
 }
 
+/* Set once, before there are threads; then only read. */
+static char *sign_text;
+static struct celery_seal_keys sign_keys;
+
+enum celery_status task_sign_with(const char *keys, struct celery_error *err)
+{
+    if (keys == NULL || *keys == '\0'
+        || (sign_text != NULL && strcmp(sign_text, keys) == 0))
+        return CELERY_OK;
+    struct celery_error why = {.msg = ""};
+    char *text = xstrdup(keys);
+    enum celery_status st =
+        celery_seal_keys_parse((struct celery_str){text, strlen(text)},
+                               &sign_keys, &why);
+    if (st != CELERY_OK) {
+        free(text);
+        return celery_fail(err, st,
+                           "CELERY_C_SIGN_KEYS is not accepted (%s); accepted: "
+                           "id:key, several comma-separated",
+                           why.msg);
+    }
+    free(sign_text);
+    sign_text = text;
+    return CELERY_OK;
+}
+
+const struct celery_seal_keys *task_sign_keys(void)
+{
+    return &sign_keys;
+}
+
 struct encoded {
     struct celery_buf headers;
     struct celery_buf body;
     char delivery_tag[CELERY_TASK_ID_LEN + 1];
 };
+
+static enum celery_status sign(const struct celery_task_out *task,
+                               struct encoded *e, struct celery_error *err)
+{
+    const struct celery_content content = {
+        .type = CELERY_STR("application/json"),
+        .body = celery_buf_str(&e->body),
+    };
+    struct celery_str queue = {"", 0};
+    if (sign_keys.count == 0)
+        return CELERY_OK;
+    if (task->routing_key != NULL)
+        queue =
+            (struct celery_str){task->routing_key, strlen(task->routing_key)};
+    return celery_seal_sign(&sign_keys, &e->headers, &content, queue, err);
+}
 
 static enum celery_status encode(const struct celery_task_out *task,
                                  struct encoded *e, struct broker_message *ret,
@@ -39,6 +87,8 @@ static enum celery_status encode(const struct celery_task_out *task,
 {
     enum celery_status st =
         celery_message_encode(task, &e->headers, &e->body, err);
+    if (st == CELERY_OK)
+        st = sign(task, e, err);
     if (st != CELERY_OK)
         return st;
     random_id(e->delivery_tag);

@@ -505,10 +505,47 @@ START_TEST(survives_out_of_memory)
 }
 END_TEST
 
+START_TEST(a_plain_task_needs_no_heap_once_warm)
+{
+    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf raw = CELERY_BUF_INIT;
+    char filler[400] = {0};
+    char args[420];
+    struct celery_envelope e;
+    struct celery_message m;
+
+    memset(filler, 'x', sizeof filler - 1);
+    (void)snprintf(args, sizeof args, "[\"%s\"]", filler);
+    const struct celery_task_out task = {
+        .task = "t",
+        .id = "i",
+        .args = text(args),
+        .group_index = -1,
+        .routing_key = "q",
+    };
+    ck_assert_int_eq(celery_message_encode_envelope(&task, "d", &raw, NULL),
+                     CELERY_OK);
+    ck_assert_uint_gt(raw.len, 1024);
+    for (int i = 0; i < 3; i++) {
+        celery_arena_clear(&arena);
+        oom_after(i == 0 ? -1 : 0); /* warm: every allocation fails */
+        enum celery_status status =
+            celery_envelope_decode(celery_buf_str(&raw), NULL, &arena, &e,
+                                   NULL);
+        if (status == CELERY_OK)
+            status = celery_message_decode(&e, BOTH, NULL, &arena, &m, NULL);
+        oom_after(-1);
+        ck_assert_int_eq(status, CELERY_OK);
+    }
+    ASSERT_TEXT(m.args.text, args);
+}
+END_TEST
+
 UNIT_MAIN("message", reads_every_header, the_least_is_enough,
           tells_broken_headers, the_epoch_is_no_absence,
           broken_messages_keep_their_names, pickle_is_refused_by_name,
           reads_protocol_1, headers_win_in_a_hybrid,
           writes_19_headers_in_pythons_order, writes_every_option,
           refuses_what_would_be_no_message, retries_as_python_does,
-          a_nul_in_an_id_is_no_retry, survives_out_of_memory)
+          a_nul_in_an_id_is_no_retry, survives_out_of_memory,
+          a_plain_task_needs_no_heap_once_warm)

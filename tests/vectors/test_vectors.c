@@ -13,6 +13,7 @@
 #include "celery/control.h"
 #include "celery/message.h"
 #include "celery/result.h"
+#include "celery/signature.h"
 
 struct vector {
     const char *file;
@@ -177,6 +178,44 @@ static void again(const struct vector *v, const struct celery_message *message,
         complain(v, "a retry's parent is not the task");
 }
 
+static int signatures;
+
+/* Every signature, and all within it, decoded and encoded again is the same. */
+static void check_signature(const struct vector *v, struct celery_json root,
+                            struct celery_arena *arena)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    struct celery_signature_walk walk;
+    struct celery_signature s;
+    struct celery_error err;
+    bool done = false;
+
+    celery_signature_walk(&walk, root, arena);
+    while (!done) {
+        if (celery_signature_next(&walk, &s, &done, &err) != CELERY_OK) {
+            complain(v, "%s", err.msg);
+            return;
+        }
+        if (done)
+            return;
+        signatures++;
+        celery_buf_clear(&buf);
+        celery_signature_encode(&buf, &s);
+        if (!same(celery_buf_str(&buf), s.source.text))
+            complain(v, "signature %s", buf.data);
+    }
+}
+
+static void check_signatures(const struct vector *v, struct celery_json list,
+                             struct celery_arena *arena)
+{
+    struct celery_json value;
+    struct celery_json_iter iter = celery_json_iter(list);
+
+    while (celery_json_next(&iter, NULL, &value))
+        check_signature(v, value, arena);
+}
+
 static void check_meta(const struct vector *v,
                        const struct celery_message *message,
                        struct celery_arena *arena)
@@ -190,6 +229,11 @@ static void check_meta(const struct vector *v,
     if (message->args.type != CELERY_JSON_ARRAY
         || message->kwargs.type != CELERY_JSON_OBJECT)
         complain(v, "no args or kwargs");
+    check_signatures(v, message->callbacks, arena);
+    check_signatures(v, message->errbacks, arena);
+    check_signatures(v, message->chain, arena);
+    if (message->chord.type != CELERY_JSON_NONE)
+        check_signature(v, message->chord, arena);
 }
 
 static void check_task(const struct vector *v, struct celery_arena *arena)
@@ -387,5 +431,9 @@ int main(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
         check_file(argv[i]);
+    if (signatures == 0) {
+        failures++;
+        (void)fputs("no signature was seen\n", stderr);
+    }
     return failures == 0 && argc > 1 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -27,6 +27,10 @@ static const struct conf_setting call_table[] = {
     {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
      .type = CONF_TEXT,
      .help = "JSON object"},
+    {.env = "CELERY_C_SIGN_KEYS",
+     .type = CONF_TEXT,
+     .secret = true,
+     .help = "keys that sign the task: id:key, …; the first signs"},
     {.env = "CELERY_TASK_DEFAULT_QUEUE",
      .option = "queue",
      .letter = 'Q',
@@ -131,6 +135,8 @@ int cli_call(int argc, char **argv)
     }
     if (st == CELERY_OK && name == NULL)
         st = celery_fail(&err, CELERY_INVALID, "call: which task?");
+    if (st == CELERY_OK)
+        st = task_sign_with(conf_text(conf, "CELERY_C_SIGN_KEYS"), &err);
     if (st == CELERY_OK)
         st = call(conf, name, &err);
     if (st != CELERY_OK)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/xalloc.h"
+#include "client/task_publish.h"
 
 static const struct conf_setting table[] = {
     {.env = "DATABASE_URL",
@@ -49,6 +50,10 @@ static const struct conf_setting table[] = {
      .help = "as the worker's"},
     {.env = "CELERY_TASK_COMPRESSION",
      .type = CONF_TEXT,
+     .help = "as the worker's"},
+    {.env = "CELERY_C_SIGN_KEYS",
+     .type = CONF_TEXT,
+     .secret = true,
      .help = "as the worker's"},
     {.env = "DEPOSIT_SWEEP_INTERVAL",
      .type = CONF_SECONDS,
@@ -185,7 +190,10 @@ enum celery_status deposit_settings_load(struct deposit_settings *ret,
     ret->migrate = conf_bool(conf, "migrate");
     ret->check_ledger = conf_bool(conf, "check-ledger");
     ret->explain = conf_text(conf, "explain");
-    return CELERY_OK;
+    st = task_sign_with(conf_text(conf, "CELERY_C_SIGN_KEYS"), err);
+    if (st != CELERY_OK)
+        deposit_settings_done(ret);
+    return st;
 }
 
 void deposit_settings_done(struct deposit_settings *settings)

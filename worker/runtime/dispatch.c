@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "client/task_publish.h"
 #include "log/log.h"
 #include "runtime/worker_state.h"
 
@@ -195,6 +196,26 @@ static void accept(struct worker *worker, struct celery_request *request)
         make_ready(worker, request);
 }
 
+/* The reason for which a message must not run: it is not signed as its queue
+ * demands; or NULL. */
+static const char *seal_problem(const struct worker *worker,
+                                struct celery_request *request)
+{
+    const char *queue = broker_queue_name(worker->broker, request->queue);
+    enum celery_seal seal = CELERY_SEAL_BAD;
+    if (!settings_require_signed(&worker->settings, queue))
+        return NULL;
+    /* Out of memory counts as bad: nothing unverified runs. */
+    if (celery_seal_verify(task_sign_keys(), &request->envelope,
+                           (struct celery_str){queue, strlen(queue)},
+                           &request->arena, &seal, NULL)
+        != CELERY_OK)
+        seal = CELERY_SEAL_BAD;
+    if (seal == CELERY_SEAL_GOOD)
+        return NULL;
+    return seal == CELERY_SEAL_UNSIGNED ? "unsigned" : "bad_signature";
+}
+
 void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
 {
     struct celery_request *request = request_new(delivery);
@@ -214,6 +235,14 @@ void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
                     st == CELERY_UNSUPPORTED ? "content_refused"
                                              : "undecodable",
                     err.msg);
+        return;
+    }
+    const char *seal = seal_problem(worker, request);
+    if (seal != NULL) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "message_refused",
+                  LOG_STR("id", request->id), LOG_STR("error", seal),
+                  LOG_STR("msg", "sent to the dead letters"));
+        settle_push(worker, request, BROKER_DEAD_LETTER, seal, seal);
         return;
     }
     request->task =

@@ -10,6 +10,7 @@
 
 #include "base/xalloc.h"
 #include "celery/content.h"
+#include "client/task_publish.h"
 #include "log/log.h"
 #include "version.h"
 
@@ -78,6 +79,15 @@ static const struct conf_setting table[] = {
      .type = CONF_TEXT,
      .fallback = "[\"json\"]",
      .help = "JSON list of json, msgpack (pickle and yaml are always refused)"},
+    {.env = "CELERY_C_SIGN_KEYS",
+     .type = CONF_TEXT,
+     .secret = true,
+     .help = "keys that sign what we publish: id:key, comma-separated; the "
+             "first signs, all verify"},
+    {.env = "CELERY_C_REQUIRE_SIGNED",
+     .type = CONF_TEXT,
+     .help = "queues, comma-separated, whose unsigned or wrongly signed "
+             "messages go to the dead letters"},
     {.env = "CELERY_TASK_TIME_LIMIT",
      .option = "time-limit",
      .type = CONF_SECONDS,
@@ -315,6 +325,34 @@ static enum celery_status load_accept(struct conf *conf,
         text);
 }
 
+static enum celery_status load_signing(struct conf *conf,
+                                       struct worker_settings *s,
+                                       struct celery_error *err)
+{
+    enum celery_status st =
+        task_sign_with(conf_text(conf, "CELERY_C_SIGN_KEYS"), err);
+    s->require_signed = conf_text(conf, "CELERY_C_REQUIRE_SIGNED");
+    if (st == CELERY_OK && s->require_signed != NULL
+        && *s->require_signed != '\0' && task_sign_keys()->count == 0)
+        st = celery_fail(err, CELERY_INVALID,
+                         "CELERY_C_REQUIRE_SIGNED is set without "
+                         "CELERY_C_SIGN_KEYS: nothing could be verified");
+    return st;
+}
+
+bool settings_require_signed(const struct worker_settings *s, const char *queue)
+{
+    size_t want = strlen(queue);
+    const char *p = s->require_signed;
+    while (p != NULL && *p != '\0') {
+        size_t len = strcspn(p, ",");
+        if (len == want && memcmp(p, queue, len) == 0)
+            return true;
+        p += len + (p[len] == ',');
+    }
+    return false;
+}
+
 static size_t cpu_count(void)
 {
     cpu_set_t set;
@@ -451,6 +489,8 @@ enum celery_status settings_load(struct celery_app *app, int argc, char **argv,
         st = load_queues(app, conf, ret, err);
     if (st == CELERY_OK)
         st = load_accept(conf, ret, err);
+    if (st == CELERY_OK)
+        st = load_signing(conf, ret, err);
     if (st != CELERY_OK) {
         settings_done(ret);
         conf_free(conf);

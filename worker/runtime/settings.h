@@ -38,8 +38,9 @@ struct worker_settings {
     double heartbeat_s; /* 0: none */
     bool mingle;
     bool gossip;
-    unsigned accept;         /* set of enum celery_accept */
-    const char *compression; /* task_compression of what we publish */
+    unsigned accept;            /* set of enum celery_accept */
+    const char *require_signed; /* queues, comma-separated, or NULL */
+    const char *compression;    /* task_compression of what we publish */
     const char *metrics_host;
     int metrics_port; /* 0: off; -1: any free one */
     char *queues[QUEUES_MAX];
@@ -54,6 +55,10 @@ enum celery_status settings_load(struct celery_app *app, int argc, char **argv,
                                  struct conf **ret_conf,
                                  struct worker_settings *ret, int *ret_exit,
                                  struct celery_error *err) CELERY_MUST_CHECK;
+/* Must messages from queue be signed? */
+bool settings_require_signed(const struct worker_settings *s,
+                             const char *queue);
+
 void settings_done(struct worker_settings *settings);
 
 #endif /* RUNTIME_SETTINGS_H */

@@ -21,6 +21,8 @@
 extern "C" {
 #endif
 
+struct cel_fields;
+
 struct celery_envelope {
     struct celery_content content; /* compression is taken from headers */
     struct celery_json headers;    /* object; NONE when absent or null */
@@ -32,6 +34,9 @@ struct celery_envelope {
     struct celery_str delivery_tag;
     int64_t priority; /* 0 when absent or no integer */
     bool redelivered;
+    /* The decoder's note of where the headers are, for celery_message_decode;
+     * NULL in an envelope that was put together by hand. */
+    const struct cel_fields *fields;
 };
 
 /* Decodes raw; slices borrow from raw or live in the arena. Absent members are
