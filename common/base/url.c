@@ -194,7 +194,7 @@ char *url_query(const struct url *url, const char *name)
     return NULL;
 }
 
-char *url_masked(const char *text)
+static char *mask_password(const char *text)
 {
     const char *sep = strstr(text, "://");
     if (sep == NULL)
@@ -218,6 +218,32 @@ char *url_masked(const char *text)
     memcpy(out + head, mask, sizeof mask - 1);
     memcpy(out + head + sizeof mask - 1, at, strlen(at) + 1);
     return out;
+}
+
+/* The values of query parameters that are secrets become ********. */
+static char *mask_query(char *text)
+{
+    static const char *const secrets[] = {"password=", "sslpassword=",
+                                          "passfile="};
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
+        char *at = strchr(text, '?');
+        while (at != NULL && (at = strstr(at + 1, secrets[i])) != NULL) {
+            if (at[-1] != '?' && at[-1] != '&')
+                continue;
+            char *value = at + strlen(secrets[i]);
+            char *masked = xasprintf("%.*s********%s", (int)span(text, value),
+                                     text, value + strcspn(value, "&"));
+            at = masked + span(text, value);
+            free(text);
+            text = masked;
+        }
+    }
+    return text;
+}
+
+char *url_masked(const char *text)
+{
+    return mask_query(mask_password(text));
 }
 
 void url_freep(char **text)

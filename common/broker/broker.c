@@ -134,6 +134,13 @@ enum celery_status broker_fence(struct broker *broker, const char *tag,
     return broker->driver->fence(broker, tag, raw, ret_ours, err);
 }
 
+enum celery_status broker_reclaim(struct broker *broker,
+                                  const char *const *known, size_t count,
+                                  struct celery_error *err)
+{
+    return broker->driver->reclaim(broker, known, count, err);
+}
+
 enum celery_status broker_maintain(struct broker *broker,
                                    struct celery_error *err)
 {

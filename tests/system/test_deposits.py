@@ -356,6 +356,32 @@ def test_wallet_changed_behind_our_back(setup, started):
     assert status == 1 and "1 lost" in text.splitlines()[-1], text
 
 
+def test_a_deposit_taken_back(setup, started):
+    """A status that says that it failed stops a deposit that is not credited, whatever
+    confirmations it brings, and is told about one that is."""
+    api = Api(setup.folder, setup.ledger, setup.broker, **QUICK)
+    worker = Worker(setup.folder, setup.ledger, setup.broker, backend=setup.backend, **QUICK)
+    started += [api.process, worker]
+    user = api.register()
+    waits = deposit_body(user, "5", confirmations=1, status="pending")
+    tx_id = api.webhook(waits)[1]["tx_id"]
+    wait_for(lambda: api.get(f"/api/v1/transactions/{tx_id}")[1]["state"]
+             == "awaiting_confirmations", "it waits")
+    status, answer, _ = api.webhook({**waits, "confirmations": 9, "status": "reverted"})
+    assert status == 409 and answer["tx_id"] == tx_id, answer
+    assert api.get(f"/api/v1/transactions/{tx_id}")[1]["state"] == "conflict"
+    assert api.webhook({**waits, "confirmations": 9})[0] == 202
+    done = deposit_body(user, "7")
+    paid = api.webhook(done)[1]["tx_id"]
+    wait_for(lambda: credited(setup) == 1, "the other one is credited")
+    status, answer, _ = api.webhook({**done, "status": "failed"})
+    assert status == 409 and answer["tx_id"] == paid, answer
+    assert api.get(f"/api/v1/transactions/{paid}")[1]["state"] == "credited"
+    counts = states(setup.ledger)
+    assert (counts["conflict"], counts["credited"], counts["balanced"]) == (1, 1, True)
+    assert worker.stop() == 0 and api.stop() == 0
+
+
 def test_migrations_by_command_and_at_once(setup, started):
     """MIGRATE_ON_START=0 leaves an empty database alone; --migrate fills it; several
     instances that start at once on an empty one agree."""

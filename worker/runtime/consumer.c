@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/xalloc.h"
 #include "log/log.h"
 #include "runtime/worker_state.h"
 
@@ -20,6 +21,7 @@ enum {
     RENEW_EVERY_S = 10,
     CLAIM_EVERY_S = 1,
     LIMITS_EVERY_MS = 100,
+    ACKED_MAX = 4096,
     POLL_MIN_MS = 5,
     POLL_MAX_MS = 100,
     CAP_FIRST_MS = 500, /* of the back-off, in the first minute of an outage */
@@ -49,6 +51,9 @@ size_t consumer_prefetch(const struct worker *worker)
 size_t consumer_free(const struct worker *worker)
 {
     if (worker->phase != WORKER_RUNNING)
+        return 0;
+    /* Acked early and not over: while the result backend is away they pile up. */
+    if (worker->count - worker->parked - worker->unacked >= ACKED_MAX)
         return 0;
     size_t used = worker->unacked;
     if (worker->settings.fair && worker->running > used)
@@ -118,6 +123,19 @@ static void renew_leases(struct worker *worker)
     free(leases);
 }
 
+/* Gives back what a claim took whose answer was lost with the connection. */
+static void reclaim(struct worker *worker)
+{
+    struct celery_error err = {0};
+    const char **tags = xcalloc(worker->count + 1, sizeof *tags);
+    for (size_t i = 0; i < worker->count; i++)
+        tags[i] = worker->table[i]->tag;
+    check_broker(worker,
+                 broker_reclaim(worker->broker, tags, worker->count, &err),
+                 &err);
+    free(tags);
+}
+
 static void connected(struct worker *worker)
 {
     worker->connected = true;
@@ -131,6 +149,7 @@ static void connected(struct worker *worker)
     for (size_t i = 0; i < worker->count; i++)
         worker->table[i]->parked_until_s = 0;
     renew_leases(worker);
+    reclaim(worker);
     heartbeat_send(worker, "worker-online");
 }
 
@@ -315,9 +334,7 @@ static void wait(struct worker *worker)
     fds[count++] = (struct pollfd){worker->done.fd, POLLIN, 0};
     fds[count++] = (struct pollfd){worker->started.fd, POLLIN, 0};
     fds[count++] = (struct pollfd){worker->stored.fd, POLLIN, 0};
-    bool busy = worker->settings.solo && worker->running > 0;
-    int timeout = busy ? 0 : clock_poll_ms(next_deadline(worker));
-    (void)poll(fds, count, timeout);
+    (void)poll(fds, count, clock_poll_ms(next_deadline(worker)));
 }
 
 /* --- shutdown ---------------------------------------------------------------- */
@@ -400,6 +417,7 @@ static void give_back_running(struct worker *worker)
             continue;
         clone->slot = i;
         worker->table[i] = clone;
+        settle_retarget(worker, request, clone);
         request->abandoned = true;
         settle_push(worker, clone, BROKER_GIVE_BACK, NULL, NULL);
     }
@@ -437,7 +455,6 @@ static void turn(struct worker *worker)
         claim(worker);
     }
     dispatch_flush(worker);
-    pool_run(worker->pool);
     check_broker(worker, events_flush(&worker->events, worker->broker, &err),
                  &err);
     telemetry_serve(worker);

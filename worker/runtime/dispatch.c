@@ -284,6 +284,10 @@ static bool fence(struct worker *worker, struct celery_request *request,
 void dispatch_stale(struct worker *worker, struct celery_request *request)
 {
     bool ours = false;
+    if (worker->phase != WORKER_RUNNING) {
+        settle_push(worker, request, BROKER_GIVE_BACK, NULL, NULL);
+        return;
+    }
     if (!fence(worker, request, &ours)) {
         /* The broker is away: asked again when it is back. */
         request->state = REQUEST_PARKED;

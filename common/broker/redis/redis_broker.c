@@ -170,10 +170,9 @@ static enum celery_status check_version(struct redis_broker *rb,
     return st;
 }
 
-/* Leases compare times of several machines by the server's clock; ours matters
- * for ETAs. */
-static enum celery_status check_clock(struct redis_broker *rb,
-                                      struct celery_error *err)
+enum celery_status redis_server_time(struct redis_broker *rb,
+                                     double *ret_seconds,
+                                     struct celery_error *err)
 {
     redisReply *reply = NULL;
     redis_appendf(rb->commands, "TIME");
@@ -181,11 +180,21 @@ static enum celery_status check_clock(struct redis_broker *rb,
         redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
     if (st != CELERY_OK)
         return st;
-    double server = 0;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
-        server = strtod(reply->element[0]->str, NULL)
-               + strtod(reply->element[1]->str, NULL) / USEC_PER_SEC;
+        *ret_seconds = strtod(reply->element[0]->str, NULL)
+                     + strtod(reply->element[1]->str, NULL) / USEC_PER_SEC;
     freeReplyObject(reply);
+    return CELERY_OK;
+}
+
+/* Leases are compared by the server's clock; ours matters for ETAs. */
+static enum celery_status check_clock(struct redis_broker *rb,
+                                      struct celery_error *err)
+{
+    double server = 0;
+    enum celery_status st = redis_server_time(rb, &server, err);
+    if (st != CELERY_OK)
+        return st;
     double off = (double)clock_wall_us() / USEC_PER_SEC - server;
     if (fabs(off) > rb->visibility_timeout_s / 3)
         return celery_fail(err, CELERY_UNSUPPORTED,
@@ -422,6 +431,7 @@ const struct broker_driver redis_broker_driver = {
     .settle = redis_settle,
     .renew = redis_renew,
     .fence = redis_fence,
+    .reclaim = redis_reclaim,
     .maintain = redis_maintain,
     .declare = redis_declare,
     .depth = redis_depth,
