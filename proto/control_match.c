@@ -2,7 +2,8 @@
 /*
  * Is a request meant for a node? Patterns come from the network: the glob is
  * matched in at most length × length steps, and of regular expressions only
- * what cannot grow (no counts, no back references) is handed to regcomp().
+ * what cannot grow (no counts, no back references, few '+', each of which may
+ * double what stands before it) is handed to regcomp().
  * Source: kombu/pidbox.py Node.handle_message, kombu/matcher.py,
  * Lib/fnmatch.py.
  */
@@ -11,7 +12,7 @@
 
 #include "celery/control.h"
 
-enum { REGEX_MAX = 256 };
+enum { REGEX_MAX = 256, PLUS_MAX = 8 };
 
 /* At '[' in a glob. Behind the set, or NULL when it has no end. */
 static const char *match_set(const char *p, const char *end, char c,
@@ -88,6 +89,8 @@ static bool glob_matches(struct celery_str pattern, const char *text)
 /* Python's syntax as far as POSIX has it: "\d" and "(?:" are spelled out. */
 static bool translate(struct celery_str pattern, struct celery_buf *buf)
 {
+    unsigned plus = 0;
+
     celery_buf_append(buf, CELERY_STR("^("));
     for (size_t i = 0; i < pattern.len; i++) {
         char c = pattern.data[i];
@@ -95,6 +98,9 @@ static bool translate(struct celery_str pattern, struct celery_buf *buf)
         if (i + 1 < pattern.len)
             next = pattern.data[i + 1];
         if (c == '\0' || c == '{' || (c == '\\' && next >= '0' && next <= '9'))
+            return false;
+        plus += c == '+';
+        if (plus > PLUS_MAX)
             return false;
         if (c == '\\' && next == 'd') {
             celery_buf_append(buf, CELERY_STR("[0-9]"));

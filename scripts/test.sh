@@ -8,6 +8,7 @@
 #   scripts/test.sh NAME...      suites by name:
 #       format tidy unit clang threads model fuzz system
 #   scripts/test.sh fuzz TARGET  10,000,000 executions of one target (T_RUNS)
+#   scripts/test.sh vectors      records the newest Celery and checks the codec against it
 #   scripts/test.sh fresh        the README's commands in a new Debian 12 folder
 #
 # T_SEED repeats a run of the system tests, T_KILLS is how often the worker is
@@ -18,7 +19,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=lib/suites.sh
 . scripts/lib/suites.sh
 
-usage() { sed -n '4,17s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '4,18s/^# \{0,1\}//p' "$0"; }
 
 DEFAULT=(format unit clang tidy threads model fuzz system)
 case ${1:-} in

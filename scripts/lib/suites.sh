@@ -207,6 +207,25 @@ suite_system() {
   fi
 }
 
+# What the newest Celery writes, recorded on a Redis of its own (about 2 minutes),
+# against our codec.
+suite_vectors() {
+  asan_build || return
+  local venv=$PWD/build-venv/celery-newest out=$ASAN_BUILD/celery-newest.jsonl
+  { [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"; } &&
+    "$venv/bin/pip" install -q --disable-pip-version-check --upgrade \
+      'celery[redis]' msgpack pyyaml || { not_ok "installing the newest Celery with pip"; return; }
+  "$venv/bin/python" tests/vectors/capture.py --out "$out" >"$out.log" 2>&1 ||
+    { tail -n 30 "$out.log" >&2; not_ok "recording Celery"; return; }
+  tail -n 1 "$out.log" >&2
+  if "$ASAN_BUILD/tests/vectors/test_vectors" --without-amqp "$out" >"$out.log" 2>&1; then
+    ok
+  else
+    tail -n 40 "$out.log" >&2
+    not_ok "the newest Celery's messages"
+  fi
+}
+
 # "3 failed, 17 passed in 5.1s" and the word: its number.
 count_of() {
   local n

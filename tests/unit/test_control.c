@@ -129,6 +129,13 @@ static const struct {
     {NULL, "(?:celery|worker)@.*example$", "pcre", true},
     {NULL, "celery@web-\\d{1,99}", "pcre", false}, /* counts are refused */
     {NULL, "(c)\\1", "pcre", false},
+    /* Eight '+' pass; nested ones double the expression each. */
+    {NULL, "c+e+l+e+r+y+@+w+eb", "pcre", true},
+    {NULL, "c+e+l+e+r+y+@+w+e+b", "pcre", false},
+    {NULL,
+     "(((((((((((((((((((((((((c+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)"
+     "+)+)+)+)+",
+     "pcre", false},
     {NULL, "((((", "pcre", false},
     {NULL, "*", "pcre", false},
     {NULL, "celery@*", "other", false},

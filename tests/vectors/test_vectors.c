@@ -399,6 +399,9 @@ static void check_line(struct vector *v, struct celery_str line)
     }
 }
 
+/* The recording was made without a RabbitMQ. */
+static bool without_amqp;
+
 static void check_file(const char *path)
 {
     struct vector v = {.file = path};
@@ -422,13 +425,19 @@ static void check_file(const char *path)
     (void)fclose(f);
     for (size_t i = 0; i < KINDS; i++) {
         printf("%s: %d %s\n", path, kinds[i].seen, kinds[i].kind);
-        if (kinds[i].seen == 0)
+        if (kinds[i].seen == 0
+            && !(without_amqp && strcmp(kinds[i].kind, "amqp-task") == 0))
             failures++;
     }
 }
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "--without-amqp") == 0) {
+        without_amqp = true;
+        argv++;
+        argc--;
+    }
     for (int i = 1; i < argc; i++)
         check_file(argv[i]);
     if (signatures == 0) {
