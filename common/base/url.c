@@ -127,16 +127,14 @@ static bool parse_authority(struct url *url, const char *p, const char *end)
 
 static bool parse_scheme(struct url *url, const char *text, const char *end)
 {
-    if (end == text)
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.";
+    size_t len = strspn(text, letters);
+    if (len == 0 || text + len != end)
         return false;
-    for (const char *p = text; p < end; p++) {
-        if (!isalnum((unsigned char)*p) && *p != '+' && *p != '-' && *p != '.')
-            return false;
-    }
-    url->scheme = xmalloc(span(text, end) + 1);
-    for (size_t i = 0; i < span(text, end); i++)
-        url->scheme[i] = (char)tolower((unsigned char)text[i]);
-    url->scheme[span(text, end)] = '\0';
+    url->scheme = xstrndup(text, len);
+    for (char *p = url->scheme; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
     return true;
 }
 

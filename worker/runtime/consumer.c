@@ -352,7 +352,7 @@ static void give_back(struct worker *worker)
 {
     size_t count = 0;
     struct celery_request *list = pool_take_back(worker->pool);
-    struct celery_request **back = calloc(worker->count + 1, sizeof *back);
+    struct celery_request **back = calloc(worker->count + 1, sizeof(void *));
     while (list != NULL) {
         struct celery_request *next =
             (struct celery_request *)(void *)list->op.next;
@@ -370,7 +370,7 @@ static void give_back(struct worker *worker)
             back[count++] = parked;
     }
     if (back != NULL && count > 0)
-        qsort(back, count, sizeof back[0], newest_first);
+        qsort(back, count, sizeof(void *), newest_first);
     for (size_t i = 0; i < count; i++)
         settle_push(worker, back[i], BROKER_GIVE_BACK, NULL, NULL);
     free(back);

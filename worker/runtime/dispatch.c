@@ -24,8 +24,8 @@ void table_add(struct worker *worker, struct celery_request *request)
 {
     if (worker->count == worker->cap) {
         worker->cap = worker->cap == 0 ? 256 : worker->cap * 2;
-        worker->table =
-            xrealloc(worker->table, worker->cap * sizeof worker->table[0]);
+        worker->table = xrealloc(worker->table,
+                                 worker->cap * sizeof(struct celery_request *));
     }
     request->slot = worker->count;
     worker->table[worker->count++] = request;

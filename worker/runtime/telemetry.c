@@ -85,7 +85,7 @@ static void start_scrapes(struct worker *worker)
     metrics_on_collect(on_scrape, worker);
 }
 
-void telemetry_register(struct worker *worker)
+static void register_tasks(struct worker_metrics *m)
 {
     static const struct metric_desc received = {
         "celery_task_received_total",
@@ -142,7 +142,6 @@ void telemetry_register(struct worker *worker)
         "celery_task_runtime",  "Histogram of task runtime measurements.",
         METRIC_HISTOGRAM,       TASK_LABELS,
         metric_default_buckets, 14};
-    struct worker_metrics *m = &worker->metrics;
     m->received = metric_register(&received);
     m->started = metric_register(&started);
     m->succeeded = metric_register(&succeeded);
@@ -151,7 +150,10 @@ void telemetry_register(struct worker *worker)
     m->revoked = metric_register(&revoked);
     m->rejected = metric_register(&rejected);
     m->runtime = metric_register(&runtime);
+}
 
+static void register_broker(struct worker_metrics *m)
+{
     static const struct metric_desc up = {
         "celery_worker_up",
         "Indicates if a worker has recently sent a heartbeat.",
@@ -234,7 +236,12 @@ void telemetry_register(struct worker *worker)
     m->dead_lettered = metric_register(&dead_lettered);
     metric_add(m->lease_lost, 0, NULL);
     metric_add(m->reconnects, 0, NULL);
+}
 
+void telemetry_register(struct worker *worker)
+{
+    register_tasks(&worker->metrics);
+    register_broker(&worker->metrics);
     start_scrapes(worker);
     const char *at = strchr(worker->settings.nodename, '@');
     worker->host_label = at != NULL ? at + 1 : worker->settings.nodename;

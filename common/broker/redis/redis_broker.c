@@ -146,8 +146,8 @@ static enum celery_status check_version(struct redis_broker *rb,
                                         struct celery_error *err)
 {
     redisReply *reply = NULL;
-    int major = 0;
-    int minor = 0;
+    long major = 0;
+    long minor = 0;
     redis_appendf(rb->commands, "INFO server");
     enum celery_status st =
         redis_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
@@ -155,11 +155,14 @@ static enum celery_status check_version(struct redis_broker *rb,
         return st;
     if (reply->type == REDIS_REPLY_STRING) {
         const char *version = strstr(reply->str, "\nredis_version:");
-        if (version != NULL
-            && sscanf(version, "\nredis_version:%d.%d", &major, &minor) == 2
-            && (major < 6 || (major == 6 && minor < 2)))
+        if (version != NULL) {
+            char *end = NULL;
+            major = strtol(version + strlen("\nredis_version:"), &end, 10);
+            minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+        }
+        if (version != NULL && (major < 6 || (major == 6 && minor < 2)))
             st = celery_fail(err, CELERY_UNSUPPORTED,
-                             "Redis %d.%d is too old; needed: 6.2 or newer",
+                             "Redis %ld.%ld is too old; needed: 6.2 or newer",
                              major, minor);
         if (strstr(reply->str, "redis_mode:cluster") != NULL)
             st = celery_fail(err, CELERY_UNSUPPORTED,

@@ -41,7 +41,7 @@ struct redis_broker {
         uuid[CELERY_TASK_ID_LEN + 1]; /* of this worker: the tags' first half */
     uint64_t next_tag;
     bool claim_unsure; /* an answer was lost: claims of ours may be unknown */
-    size_t rotation; /* which queue is asked first */
+    size_t rotation;   /* which queue is asked first */
     double oldest_s;
     int64_t alive_due_us;
     int64_t register_due_us;
