@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
 #include "base/xalloc.h"
 
 static size_t span(const char *p, const char *end)
@@ -134,7 +135,7 @@ static bool parse_scheme(struct url *url, const char *text, const char *end)
         return false;
     url->scheme = xstrndup(text, len);
     for (char *p = url->scheme; *p != '\0'; p++)
-        *p = (char)tolower((unsigned char)*p);
+        *p = ascii_lower(*p);
     return true;
 }
 
