@@ -382,6 +382,19 @@ def test_a_deposit_taken_back(setup, started):
     assert worker.stop() == 0 and api.stop() == 0
 
 
+def test_one_deposit_in_two_spellings(setup, started):
+    api = Api(setup.folder, setup.ledger, setup.broker, **QUICK)
+    started.append(api.process)
+    body = deposit_body(api.register())
+    first = api.webhook(body)[1]["tx_id"]
+    body["tx_hash"] = "0x" + body["tx_hash"][2:].upper()
+    status, answer, _ = api.webhook(body)
+    assert (status, answer["tx_id"]) == (202, first)
+    other = [api.webhook({**body, "tx_hash": h})[1]["tx_id"] for h in ("Base58Ab", "base58ab")]
+    assert len({first, *other}) == 3
+    assert api.stop() == 0
+
+
 def test_migrations_by_command_and_at_once(setup, started):
     """MIGRATE_ON_START=0 leaves an empty database alone; --migrate fills it; several
     instances that start at once on an empty one agree."""
