@@ -8,6 +8,7 @@
 
 #include "base/ascii.h"
 #include "base/xalloc.h"
+#include "celery/buf.h"
 
 static size_t span(const char *p, const char *end)
 {
@@ -199,13 +200,10 @@ static char *mask_password(const char *text)
     if (sep == NULL)
         return xstrdup(text);
     const char *p = sep + 3;
-    const char *end = p + strcspn(p, "/?");
-    /* A password may hold '/' unescaped: then the '@' comes after it. */
+    /* A password may hold '/' unescaped: the last '@' ends it. */
     const char *at = memrchr(p, '@', strlen(p));
     if (at == NULL)
         return xstrdup(text);
-    if (at > end)
-        end = at;
     const char *colon = memchr(p, ':', span(p, at));
     if (colon == NULL)
         return xstrdup(text);
@@ -219,30 +217,42 @@ static char *mask_password(const char *text)
     return out;
 }
 
-/* The values of query parameters that are secrets become ********. */
-static char *mask_query(char *text)
+/* The length of a secret's name with its '=' at p, or 0. */
+static size_t secret_name(const char *p)
 {
-    static const char *const secrets[] = {"password=", "sslpassword=",
-                                          "passfile="};
-    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
-        char *at = strchr(text, '?');
-        while (at != NULL && (at = strstr(at + 1, secrets[i])) != NULL) {
-            if (at[-1] != '?' && at[-1] != '&')
-                continue;
-            char *value = at + strlen(secrets[i]);
-            char *masked = xasprintf("%.*s********%s", (int)span(text, value),
-                                     text, value + strcspn(value, "&"));
-            at = masked + span(text, value);
-            free(text);
-            text = masked;
-        }
+    static const char *const names[] = {"password=", "sslpassword=",
+                                        "passfile="};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strncmp(p, names[i], strlen(names[i])) == 0)
+            return strlen(names[i]);
     }
-    return text;
+    return 0;
+}
+
+/* Query parameters that are secrets: appends text with their values masked. */
+static void append_masked_query(struct celery_buf *buf, const char *text)
+{
+    const char *p = text + strcspn(text, "?");
+    celery_buf_append(buf, (struct celery_str){text, span(text, p)});
+    while (*p != '\0') {
+        size_t name = 1 + secret_name(p + 1);
+        size_t size = 1 + strcspn(p + 1, "&");
+        celery_buf_append(buf, (struct celery_str){p, name > 1 ? name : size});
+        if (name > 1)
+            celery_buf_append(buf, CELERY_STR("********"));
+        p += size;
+    }
 }
 
 char *url_masked(const char *text)
 {
-    return mask_query(mask_password(text));
+    struct celery_buf buf = CELERY_BUF_INIT;
+    char *masked = mask_password(text);
+    append_masked_query(&buf, masked);
+    free(masked);
+    masked = xstrdup(celery_buf_str(&buf).data);
+    celery_buf_done(&buf);
+    return masked;
 }
 
 void url_freep(char **text)

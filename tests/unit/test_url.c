@@ -162,5 +162,25 @@ START_TEST(backoff_doubles_up_to_its_cap)
 }
 END_TEST
 
-UNIT_MAIN("url", parts, what_is_no_url_is_refused, masking_hides_every_password,
-          query_values, backoff_doubles_up_to_its_cap)
+START_TEST(masks_secrets_of_the_query_too)
+{
+    static const char *const pairs[][2] = {
+        {"postgresql://h/d?user=u&password=hidden&x=1",
+         "postgresql://h/d?user=u&password=********&x=1"},
+        {"postgresql://h/d?sslpassword=hidden",
+         "postgresql://h/d?sslpassword=********"},
+        {"postgresql://u:hidden@h/d?password=hidden",
+         "postgresql://u:********@h/d?password=********"},
+        {"redis://h/0?nopassword=shown", "redis://h/0?nopassword=shown"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        char *masked = url_masked(pairs[i][0]);
+        ck_assert_str_eq(masked, pairs[i][1]);
+        free(masked);
+    }
+}
+END_TEST
+
+UNIT_MAIN("url", masks_secrets_of_the_query_too, parts,
+          what_is_no_url_is_refused, masking_hides_every_password, query_values,
+          backoff_doubles_up_to_its_cap)
