@@ -164,9 +164,11 @@ static enum celery_status read_secrets(struct app *app,
     struct api *api = &app->api;
     if (!signature_keys_init(&api->keys,
                              conf_text(app->conf, "WEBHOOK_SECRET")))
-        return celery_fail(err, CELERY_INVALID,
-                           "WEBHOOK_SECRET: at most %d secrets are accepted",
-                           (int)SIGNATURE_SECRETS_MAX);
+        return celery_fail(
+            err, CELERY_INVALID,
+            "WEBHOOK_SECRET='********' is not accepted; accepted: "
+            "at most %d secrets, each with more than 'whsec_'",
+            (int)SIGNATURE_SECRETS_MAX);
     if (!auth_init(&api->auth, conf_text(app->conf, "API_TOKEN")))
         return celery_fail(err, CELERY_INVALID,
                            "API_TOKEN: at most %d tokens are accepted",

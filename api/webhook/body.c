@@ -78,6 +78,20 @@ static bool read_chain(struct reader *r, struct celery_json value)
     return true;
 }
 
+/* 0x… in hexadecimal means the same in either case: two notifiers of one deposit
+ * must not make two of it. Other hashes (base58) are taken letter by letter. */
+static void fold_hex(char *text)
+{
+    if (text[0] != '0' || ascii_lower(text[1]) != 'x' || text[2] == '\0')
+        return;
+    for (const char *p = text + 2; *p != '\0'; p++) {
+        if (ascii_hex(*p) < 0)
+            return;
+    }
+    for (char *p = text; *p != '\0'; p++)
+        *p = ascii_lower(*p);
+}
+
 static bool read_tx_hash(struct reader *r, struct celery_json value)
 {
     struct celery_str text = {0};
@@ -85,6 +99,7 @@ static bool read_tx_hash(struct reader *r, struct celery_json value)
         return refuse(r, 422, "tx_hash",
                       "tx_hash must be 1 to 128 visible ASCII characters");
     copy(r->deposit->tx_hash, text);
+    fold_hex(r->deposit->tx_hash);
     return true;
 }
 

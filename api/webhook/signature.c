@@ -26,7 +26,10 @@ bool signature_keys_init(struct signature_keys *keys, const char *text)
     *keys = (struct signature_keys){0};
     for (const char *p = text; p != NULL && *p != '\0';) {
         size_t len = strcspn(p, ",");
-        if (len > 0 && keys->count == SIGNATURE_SECRETS_MAX) {
+        /* "whsec_" alone, a template without its value, would be an empty key. */
+        bool empty = len == sizeof standard_prefix - 1
+                  && strncmp(p, standard_prefix, len) == 0;
+        if (empty || (len > 0 && keys->count == SIGNATURE_SECRETS_MAX)) {
             signature_keys_done(keys);
             return false;
         }

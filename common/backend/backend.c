@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "backend/backend_driver.h"
 #include "base/url.h"
@@ -14,22 +13,11 @@ static const struct backend_driver *const drivers[] = {
     &file_backend_driver,
 };
 
-static bool has_scheme(const struct backend_driver *driver, const char *url)
-{
-    size_t len = strcspn(url, ":");
-    for (size_t i = 0; driver->schemes[i] != NULL; i++) {
-        if (strlen(driver->schemes[i]) == len
-            && strncasecmp(driver->schemes[i], url, len) == 0)
-            return true;
-    }
-    return false;
-}
-
 enum celery_status backend_open(const struct backend_options *options,
                                 struct backend **ret, struct celery_error *err)
 {
     for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
-        if (!has_scheme(drivers[i], options->url))
+        if (!url_has_scheme(options->url, drivers[i]->schemes))
             continue;
         enum celery_status st = drivers[i]->open(options, ret, err);
         if (st == CELERY_OK)

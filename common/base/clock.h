@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-enum { USEC_PER_MSEC = 1000, USEC_PER_SEC = 1000000 };
+#define USEC_PER_MSEC INT64_C(1000)
+#define USEC_PER_SEC  INT64_C(1000000)
 
 /* For durations and deadlines; never goes back. */
 int64_t clock_monotonic_us(void);

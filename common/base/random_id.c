@@ -17,22 +17,25 @@ static _Thread_local struct {
     pid_t pid;
 } pool;
 
+static void refill(void)
+{
+    size_t have = 0;
+    while (have < sizeof pool.bytes) {
+        ssize_t n = getrandom(pool.bytes + have, sizeof pool.bytes - have, 0);
+        if (n <= 0) {
+            (void)fprintf(stderr, "level=fatal msg=\"getrandom failed\"\n");
+            abort();
+        }
+        have += (size_t)n;
+    }
+    pool.left = sizeof pool.bytes;
+    pool.pid = getpid();
+}
+
 static void take(void *out, size_t size)
 {
-    if (pool.left < size || pool.pid != getpid()) {
-        size_t have = 0;
-        while (have < sizeof pool.bytes) {
-            ssize_t n =
-                getrandom(pool.bytes + have, sizeof pool.bytes - have, 0);
-            if (n <= 0) {
-                (void)fprintf(stderr, "level=fatal msg=\"getrandom failed\"\n");
-                abort();
-            }
-            have += (size_t)n;
-        }
-        pool.left = sizeof pool.bytes;
-        pool.pid = getpid();
-    }
+    if (pool.left < size || pool.pid != getpid())
+        refill();
     pool.left -= size;
     memcpy(out, pool.bytes + pool.left, size);
 }

@@ -4,8 +4,11 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/ascii.h"
 #include "base/xalloc.h"
+#include "celery/buf.h"
 
 static size_t span(const char *p, const char *end)
 {
@@ -126,16 +129,14 @@ static bool parse_authority(struct url *url, const char *p, const char *end)
 
 static bool parse_scheme(struct url *url, const char *text, const char *end)
 {
-    if (end == text)
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.";
+    size_t len = strspn(text, letters);
+    if (len == 0 || text + len != end)
         return false;
-    for (const char *p = text; p < end; p++) {
-        if (!isalnum((unsigned char)*p) && *p != '+' && *p != '-' && *p != '.')
-            return false;
-    }
-    url->scheme = xmalloc(span(text, end) + 1);
-    for (size_t i = 0; i < span(text, end); i++)
-        url->scheme[i] = (char)tolower((unsigned char)text[i]);
-    url->scheme[span(text, end)] = '\0';
+    url->scheme = xstrndup(text, len);
+    for (char *p = url->scheme; *p != '\0'; p++)
+        *p = ascii_lower(*p);
     return true;
 }
 
@@ -193,19 +194,16 @@ char *url_query(const struct url *url, const char *name)
     return NULL;
 }
 
-char *url_masked(const char *text)
+static char *mask_password(const char *text)
 {
     const char *sep = strstr(text, "://");
     if (sep == NULL)
         return xstrdup(text);
     const char *p = sep + 3;
-    const char *end = p + strcspn(p, "/?");
-    /* A password may hold '/' unescaped: then the '@' comes after it. */
+    /* A password may hold '/' unescaped: the last '@' ends it. */
     const char *at = memrchr(p, '@', strlen(p));
     if (at == NULL)
         return xstrdup(text);
-    if (at > end)
-        end = at;
     const char *colon = memchr(p, ':', span(p, at));
     if (colon == NULL)
         return xstrdup(text);
@@ -219,7 +217,55 @@ char *url_masked(const char *text)
     return out;
 }
 
+/* The length of a secret's name with its '=' at p, or 0. */
+static size_t secret_name(const char *p)
+{
+    static const char *const names[] = {"password=", "sslpassword=",
+                                        "passfile="};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strncmp(p, names[i], strlen(names[i])) == 0)
+            return strlen(names[i]);
+    }
+    return 0;
+}
+
+/* Query parameters that are secrets: appends text with their values masked. */
+static void append_masked_query(struct celery_buf *buf, const char *text)
+{
+    const char *p = text + strcspn(text, "?");
+    celery_buf_append(buf, (struct celery_str){text, span(text, p)});
+    while (*p != '\0') {
+        size_t name = 1 + secret_name(p + 1);
+        size_t size = 1 + strcspn(p + 1, "&");
+        celery_buf_append(buf, (struct celery_str){p, name > 1 ? name : size});
+        if (name > 1)
+            celery_buf_append(buf, CELERY_STR("********"));
+        p += size;
+    }
+}
+
+char *url_masked(const char *text)
+{
+    struct celery_buf buf = CELERY_BUF_INIT;
+    char *masked = mask_password(text);
+    append_masked_query(&buf, masked);
+    free(masked);
+    masked = xstrdup(celery_buf_str(&buf).data);
+    celery_buf_done(&buf);
+    return masked;
+}
+
 void url_freep(char **text)
 {
     free(*text);
+}
+
+bool url_has_scheme(const char *text, const char *const *schemes)
+{
+    size_t len = strcspn(text, ":");
+    for (; *schemes != NULL; schemes++) {
+        if (strlen(*schemes) == len && strncasecmp(*schemes, text, len) == 0)
+            return true;
+    }
+    return false;
 }

@@ -33,6 +33,9 @@ char *url_query(const struct url *url, const char *name);
  * text: what is no URL comes back as it is. */
 char *url_masked(const char *text);
 
+/* Is the scheme of text one of schemes (which end with NULL), in any case? */
+bool url_has_scheme(const char *text, const char *const *schemes);
+
 /* For CLEANUP(): frees the text. */
 void url_freep(char **text);
 

@@ -15,17 +15,6 @@ static const struct broker_driver *const drivers[] = {
     &spool_broker_driver,
 };
 
-static bool has_scheme(const struct broker_driver *driver, const char *url)
-{
-    size_t len = strcspn(url, ":");
-    for (size_t i = 0; driver->schemes[i] != NULL; i++) {
-        if (strlen(driver->schemes[i]) == len
-            && strncasecmp(driver->schemes[i], url, len) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void add_queue(struct broker *broker, const char *name)
 {
     broker->queues = xrealloc(broker->queues, (broker->queue_count + 1)
@@ -59,7 +48,7 @@ enum celery_status broker_open(const struct broker_options *options,
     if (checked != CELERY_OK)
         return checked;
     for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
-        if (!has_scheme(drivers[i], options->url))
+        if (!url_has_scheme(options->url, drivers[i]->schemes))
             continue;
         enum celery_status st = drivers[i]->open(options, ret, err);
         if (st != CELERY_OK)
@@ -143,6 +132,13 @@ enum celery_status broker_fence(struct broker *broker, const char *tag,
                                 struct celery_error *err)
 {
     return broker->driver->fence(broker, tag, raw, ret_ours, err);
+}
+
+enum celery_status broker_reclaim(struct broker *broker,
+                                  const char *const *known, size_t count,
+                                  struct celery_error *err)
+{
+    return broker->driver->reclaim(broker, known, count, err);
 }
 
 enum celery_status broker_maintain(struct broker *broker,

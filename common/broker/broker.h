@@ -123,6 +123,12 @@ enum celery_status broker_fence(struct broker *broker, const char *tag,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 
+/* After a reconnect: known are the tags of all claims the caller holds. Others of
+ * ours, taken by a claim whose answer was lost, go back to their queues. */
+enum celery_status broker_reclaim(struct broker *broker,
+                                  const char *const *known, size_t count,
+                                  struct celery_error *err) CELERY_MUST_CHECK;
+
 /* Once a second: liveness, dead neighbours' claims, binding refresh. */
 enum celery_status broker_maintain(struct broker *broker,
                                    struct celery_error *err) CELERY_MUST_CHECK;

@@ -36,6 +36,9 @@ struct broker_driver {
     enum celery_status (*fence)(struct broker *broker, const char *tag,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err);
+    enum celery_status (*reclaim)(struct broker *broker,
+                                  const char *const *known, size_t count,
+                                  struct celery_error *err);
     enum celery_status (*maintain)(struct broker *broker,
                                    struct celery_error *err);
     enum celery_status (*declare)(struct broker *broker, const char *queue,

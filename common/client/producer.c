@@ -49,8 +49,9 @@ enum celery_status celery_producer_send(struct celery_producer *producer,
                                         struct celery_error *err)
 {
     lock_acquire(&producer->lock);
-    /* A connection that sat idle may have been closed by the server: nothing was
-     * sent on it then, so one more try cannot double a task. */
+    /* A connection that sat idle may have been closed by the server, which shows
+     * only now. As with Celery's task_publish_retry, a second try can double a task
+     * whose answer alone was lost. */
     bool fresh = !broker_connected(producer->broker);
     size_t sent = 0;
     enum celery_status st =

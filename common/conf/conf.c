@@ -135,9 +135,10 @@ static enum celery_status read_secret_file(const char *name, const char *path,
 
 static const char *environment(const char *name)
 {
-    /* Read before any thread starts. */
-    return name != NULL ? getenv(name)
-                        : NULL; /* NOLINT(concurrency-mt-unsafe) */
+    if (name == NULL)
+        return NULL;
+    /* Read before any thread starts. NOLINTNEXTLINE(concurrency-mt-unsafe) */
+    return getenv(name);
 }
 
 static enum celery_status load_environment(struct conf *conf, size_t i,
@@ -342,29 +343,32 @@ char **conf_rest(const struct conf *conf, size_t *ret_count)
 static const char *const type_names[] = {"TEXT", "N",      "SECONDS",
                                          "0|1",  "CHOICE", ""};
 
+static void help_row(const struct conf_setting *s, FILE *out)
+{
+    (void)fputs("  ", out);
+    if (s->letter != 0)
+        (void)fprintf(out, "-%c, ", s->letter);
+    if (s->option != NULL)
+        (void)fprintf(out, "--%s", s->option);
+    if (s->type == CONF_CHOICE)
+        (void)fprintf(out, " %s", s->choices);
+    else if (s->type != CONF_FLAG && s->option != NULL)
+        (void)fprintf(out, " %s", type_names[s->type]);
+    if (s->env != NULL)
+        (void)fprintf(out, "%s%s%s", s->option != NULL ? "  [" : "", s->env,
+                      s->option != NULL ? "]" : "");
+    if (s->secret && s->env != NULL)
+        (void)fprintf(out, " (or %s_FILE)", s->env);
+    (void)fprintf(out, "\n        %s", s->help);
+    if (s->fallback != NULL && *s->fallback != '\0')
+        (void)fprintf(out, " (default %s)", s->fallback);
+    (void)fputc('\n', out);
+}
+
 void conf_help(const struct conf_setting *settings, size_t count, FILE *out)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct conf_setting *s = &settings[i];
-        (void)fputs("  ", out);
-        if (s->letter != 0)
-            (void)fprintf(out, "-%c, ", s->letter);
-        if (s->option != NULL)
-            (void)fprintf(out, "--%s", s->option);
-        if (s->type == CONF_CHOICE)
-            (void)fprintf(out, " %s", s->choices);
-        else if (s->type != CONF_FLAG && s->option != NULL)
-            (void)fprintf(out, " %s", type_names[s->type]);
-        if (s->env != NULL)
-            (void)fprintf(out, "%s%s%s", s->option != NULL ? "  [" : "", s->env,
-                          s->option != NULL ? "]" : "");
-        if (s->secret && s->env != NULL)
-            (void)fprintf(out, " (or %s_FILE)", s->env);
-        (void)fprintf(out, "\n        %s", s->help);
-        if (s->fallback != NULL && *s->fallback != '\0')
-            (void)fprintf(out, " (default %s)", s->fallback);
-        (void)fputc('\n', out);
-    }
+    for (size_t i = 0; i < count; i++)
+        help_row(&settings[i], out);
 }
 
 void conf_print(const struct conf *conf, FILE *out)

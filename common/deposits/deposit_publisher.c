@@ -19,7 +19,11 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-enum { BATCH_MAX = LEDGER_BATCH_MAX, QUEUED_MAX = 100000 };
+enum {
+    BATCH_MAX = LEDGER_BATCH_MAX,
+    QUEUED_MAX = 100000,
+    SWEEP_LEASE_S = 5,
+};
 
 struct pushed {
     struct op op; /* first: an op is a pushed */
@@ -218,10 +222,12 @@ static bool sweep(struct deposit_publisher *publisher)
     struct ledger_due due[BATCH_MAX];
     struct celery_error err = {0};
     size_t count = 0;
+    /* Taken for a moment only: the publish sets the real time. What the broker
+     * does not take is due again soon, not after its whole back-off. */
     enum celery_status st =
         ledger_sweep(publisher->options.ledger, publisher->options.grace_s,
-                     publisher->options.first_s, publisher->options.cap_s,
-                     BATCH_MAX, due, &count, &err);
+                     SWEEP_LEASE_S, SWEEP_LEASE_S, BATCH_MAX, due, &count,
+                     &err);
     if (st != CELERY_OK) {
         metric_add(sweep_failed_total, 1, NULL);
         LOG_EVENT(LOG_LEVEL_WARNING, "sweep_failed", LOG_STR("error", err.msg));

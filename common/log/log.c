@@ -71,25 +71,28 @@ static void put_json(struct celery_buf *line, const struct log_field *field)
     }
 }
 
+static bool is_plain(struct celery_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (c <= ' ' || c >= 127 || c == '"' || c == '=' || c == '\\')
+            return false;
+    }
+    return text.len != 0;
+}
+
 /* logfmt quotes only what needs it; inside quotes the JSON escapes serve. */
 static void put_logfmt(struct celery_buf *line, const struct log_field *field)
 {
+    struct celery_json_writer w = CELERY_JSON_WRITER(line);
     celery_buf_printf(line, " %s=", field->name);
     switch (field->type) {
-    case LOG_TYPE_STR: {
-        bool plain = field->str.len != 0;
-        for (size_t i = 0; i < field->str.len && plain; i++) {
-            unsigned char c = (unsigned char)field->str.data[i];
-            plain = c > ' ' && c < 127 && c != '"' && c != '=' && c != '\\';
-        }
-        if (plain) {
+    case LOG_TYPE_STR:
+        if (is_plain(field->str))
             celery_buf_append(line, field->str);
-        } else {
-            struct celery_json_writer w = CELERY_JSON_WRITER(line);
+        else
             celery_json_put_str(&w, field->str);
-        }
         break;
-    }
     case LOG_TYPE_INT:
         celery_buf_printf(line, "%" PRId64, field->integer);
         break;

@@ -72,13 +72,11 @@ static inline struct log_field log_field_text(const char *name,
 #define LOG_BOOL(n, v) \
     ((struct log_field){.name = (n), .type = LOG_TYPE_BOOL, .integer = (v)})
 
-#define LOG_EVENT(level, event, ...)                              \
-    do {                                                          \
-        if (log_enabled(level)) {                                 \
-            const struct log_field log_fields_[] = {__VA_ARGS__}; \
-            log_emit((level), (event), log_fields_,               \
-                     sizeof log_fields_ / sizeof log_fields_[0]); \
-        }                                                         \
-    } while (0)
+#define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__})
+#define LOG_EVENT(level, event, ...)                                           \
+    (log_enabled(level)                                                        \
+         ? log_emit((level), (event), LOG_FIELDS(__VA_ARGS__),                 \
+                    sizeof LOG_FIELDS(__VA_ARGS__) / sizeof(struct log_field)) \
+         : (void)0)
 
 #endif /* LOG_LOG_H */

@@ -246,6 +246,20 @@ static void put_histogram(struct celery_buf *buf, const struct metric *metric,
     celery_buf_printf(buf, " %" PRIu64 "\n", s->count);
 }
 
+static void put_series(struct celery_buf *buf, const struct metric *metric,
+                       const struct series *s)
+{
+    if (metric->desc->type == METRIC_HISTOGRAM) {
+        put_histogram(buf, metric, s);
+        return;
+    }
+    celery_buf_printf(buf, "%s", metric->desc->name);
+    put_labels(buf, metric, s, NULL);
+    celery_buf_append(buf, CELERY_STR(" "));
+    put_number(buf, s->value);
+    celery_buf_append(buf, CELERY_STR("\n"));
+}
+
 static void put_metric(struct celery_buf *buf, struct metric *metric)
 {
     static const char *const types[] = {"counter", "gauge", "histogram"};
@@ -254,17 +268,8 @@ static void put_metric(struct celery_buf *buf, struct metric *metric)
                       desc->help, desc->name, types[desc->type]);
     lock_acquire(&metric->lock);
     for (size_t i = 0; i < TABLE_SIZE; i++) {
-        for (struct series *s = metric->table[i]; s != NULL; s = s->next) {
-            if (desc->type == METRIC_HISTOGRAM) {
-                put_histogram(buf, metric, s);
-                continue;
-            }
-            celery_buf_printf(buf, "%s", desc->name);
-            put_labels(buf, metric, s, NULL);
-            celery_buf_append(buf, CELERY_STR(" "));
-            put_number(buf, s->value);
-            celery_buf_append(buf, CELERY_STR("\n"));
-        }
+        for (const struct series *s = metric->table[i]; s != NULL; s = s->next)
+            put_series(buf, metric, s);
     }
     lock_release(&metric->lock);
 }

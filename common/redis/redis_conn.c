@@ -185,6 +185,13 @@ enum celery_status redis_status(const redisReply *reply,
 {
     if (reply->type != REDIS_REPLY_ERROR)
         return CELERY_OK;
+    /* The server's own state, which passes: not a mistake of ours. */
+    static const char *const passing[] = {"LOADING",  "BUSY ",     "MASTERDOWN",
+                                          "TRYAGAIN", "READONLY ", "OOM "};
+    for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++) {
+        if (strncmp(reply->str, passing[i], strlen(passing[i])) == 0)
+            return celery_fail(err, CELERY_IO, "Redis: %.150s", reply->str);
+    }
     bool refused = strncmp(reply->str, "NOPERM", 6) == 0
                 || strncmp(reply->str, "ERR unknown command", 19) == 0;
     return celery_fail(err, refused ? CELERY_UNSUPPORTED : CELERY_INVALID,

@@ -28,6 +28,9 @@ def free_port():
         return sock.getsockname()[1]
 
 
+started = []  # every Program, in the order of their start
+
+
 class Program:
     """A child whose log goes to a file, as JSON lines."""
 
@@ -35,7 +38,10 @@ class Program:
         self.name = name
         self.log_path = os.path.join(folder, name + ".log")
         self.log = open(self.log_path, "wb")
-        self.child = subprocess.Popen(argv, env=env, stdout=self.log, stderr=self.log)
+        # A session of its own: Ctrl-C is ours alone, the children get one SIGTERM.
+        self.child = subprocess.Popen(argv, env=env, stdout=self.log, stderr=self.log,
+                                      start_new_session=True)
+        started.append(self)
 
     def check(self):
         if self.child.poll() is not None:
@@ -179,8 +185,15 @@ def watch(base, token, samples, programs):
     return not waiting
 
 
+def clean_environment():
+    """Ours without what would outrank the settings below."""
+    return {k: v for k, v in os.environ.items()
+            if not k.startswith(("CELERY_", "DB_", "DEPOSIT_", "WEBHOOK_", "METRICS_"))
+            and k not in ("REDIS_URL", "API_TOKEN_FILE", "PORT")}
+
+
 def start(options, secret, token):
-    env = dict(os.environ, DATABASE_URL=options.ledger, CELERY_BROKER_URL=options.broker,
+    env = dict(clean_environment(), DATABASE_URL=options.ledger, CELERY_BROKER_URL=options.broker,
                CELERY_RESULT_BACKEND=options.backend, WEBHOOK_SECRET=secret,
                API_TOKEN=token, CONFIRMATION_THRESHOLD=str(THRESHOLD), HOST="127.0.0.1")
     metrics_port = free_port()
@@ -230,9 +243,9 @@ def check_ledger(options):
 
 
 def run_samples(options, secret, token):
-    base, metrics_port, api, worker = start(options, secret, token)
     good = True
     try:
+        base, metrics_port, api, worker = start(options, secret, token)
         users = register_users(base, 4)
         samples = make_samples(options.samples, users)
         print(f"Posting {len(samples)} webhooks to {base}/api/v1/webhooks/bep20")
@@ -250,10 +263,11 @@ def run_samples(options, secret, token):
         if not options.once:
             serve(base, metrics_port, token, options, [api, worker])
     finally:
-        statuses = [worker.stop(), api.stop()]
-    if any(statuses):
-        print(f"the programs ended with status {statuses[1]} (api) and {statuses[0]} (worker)")
-        good = False
+        statuses = {program.name: program.stop() for program in reversed(started)}
+    for name, status in statuses.items():
+        if status != 0:
+            print(f"{name} ended with status {status}")
+            good = False
     return good
 
 

@@ -356,6 +356,93 @@ def test_wallet_changed_behind_our_back(setup, started):
     assert status == 1 and "1 lost" in text.splitlines()[-1], text
 
 
+def test_a_deposit_taken_back(setup, started):
+    """A status that says that it failed stops a deposit that is not credited, whatever
+    confirmations it brings, and is told about one that is."""
+    api = Api(setup.folder, setup.ledger, setup.broker, **QUICK)
+    worker = Worker(setup.folder, setup.ledger, setup.broker, backend=setup.backend, **QUICK)
+    started += [api.process, worker]
+    user = api.register()
+    waits = deposit_body(user, "5", confirmations=1, status="pending")
+    tx_id = api.webhook(waits)[1]["tx_id"]
+    wait_for(lambda: api.get(f"/api/v1/transactions/{tx_id}")[1]["state"]
+             == "awaiting_confirmations", "it waits")
+    status, answer, _ = api.webhook({**waits, "confirmations": 9, "status": "reverted"})
+    assert status == 409 and answer["tx_id"] == tx_id, answer
+    assert api.get(f"/api/v1/transactions/{tx_id}")[1]["state"] == "conflict"
+    assert api.webhook({**waits, "confirmations": 9})[0] == 202
+    done = deposit_body(user, "7")
+    paid = api.webhook(done)[1]["tx_id"]
+    wait_for(lambda: credited(setup) == 1, "the other one is credited")
+    status, answer, _ = api.webhook({**done, "status": "failed"})
+    assert status == 409 and answer["tx_id"] == paid, answer
+    assert api.get(f"/api/v1/transactions/{paid}")[1]["state"] == "credited"
+    counts = states(setup.ledger)
+    assert (counts["conflict"], counts["credited"], counts["balanced"]) == (1, 1, True)
+    assert worker.stop() == 0 and api.stop() == 0
+
+
+def test_one_deposit_in_two_spellings(setup, started):
+    api = Api(setup.folder, setup.ledger, setup.broker, **QUICK)
+    started.append(api.process)
+    body = deposit_body(api.register())
+    first = api.webhook(body)[1]["tx_id"]
+    body["tx_hash"] = "0x" + body["tx_hash"][2:].upper()
+    status, answer, _ = api.webhook(body)
+    assert (status, answer["tx_id"]) == (202, first)
+    other = [api.webhook({**body, "tx_hash": h})[1]["tx_id"] for h in ("Base58Ab", "base58ab")]
+    assert len({first, *other}) == 3
+    assert api.stop() == 0
+
+
+def test_migrations_by_command_and_at_once(setup, started):
+    """MIGRATE_ON_START=0 leaves an empty database alone; --migrate fills it; several
+    instances that start at once on an empty one agree."""
+    import subprocess
+
+    lazy = Worker(setup.folder, setup.ledger, setup.broker, MIGRATE_ON_START="0")
+    started.append(lazy)
+    lazy.ready()
+    assert check_ledger(setup.ledger)[0] != 0
+    assert lazy.stop() == 0
+    done = subprocess.run([harness.WORKER, "--migrate"], text=True, stdout=subprocess.PIPE,
+                          env=harness.plain_env(DATABASE_URL=setup.ledger))
+    assert done.returncode == 0 and "up to date" in done.stdout
+    assert check_ledger(setup.ledger)[1].splitlines()[-1] == "0 deposits credited, 0 lost"
+    if setup.postgres:
+        fresh = setup.postgres.url(setup.postgres.new_database())
+    else:
+        fresh = f"sqlite:///{setup.folder}/fresh.db"
+    workers = [Worker(setup.folder, fresh, setup.broker) for _ in range(4)]
+    started += workers
+    for worker in workers:
+        worker.ready()
+    assert all(worker.stop() == 0 for worker in workers)
+    assert check_ledger(fresh)[0] == 0
+
+
+def test_explain(setup, started):
+    import subprocess
+
+    api = Api(setup.folder, setup.ledger, setup.broker, **QUICK)
+    worker = Worker(setup.folder, setup.ledger, setup.broker, backend=setup.backend, **QUICK)
+    started += [api.process, worker]
+    tx_id = post_many(api, api.register(), 1, "3.25")[0]
+    wait_for(lambda: credited(setup) == 1, "it is credited")
+
+    def explain(word):
+        return subprocess.run([harness.WORKER, "--explain", word], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=harness.plain_env(DATABASE_URL=setup.ledger))
+
+    done = explain(tx_id)
+    assert done.returncode == 0, done.stderr
+    for word in (tx_id, "credited", "3.25", "journal"):
+        assert word in done.stdout, done.stdout
+    assert explain("00000000-0000-4000-8000-000000000000").returncode == 1
+    assert worker.stop() == 0 and api.stop() == 0
+
+
 def test_sigterm_gives_back(setup, started):
     """Stops fetching at once, gives back what has not started, exits 0."""
     total = 300

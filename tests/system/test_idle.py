@@ -4,6 +4,8 @@
 import base64
 import json
 import random
+import socket
+import threading
 import time
 import uuid
 
@@ -81,3 +83,69 @@ def test_three_connections(redis, tmp_path, started):
     wait_for(lambda: redis.client(1).exists("celery-task-meta-" + task_id), "the result")
     ours = [c for c in client.client_list() if c["name"].startswith("celery-c")]
     assert len(ours) == 3, ours
+
+
+class Proxy:
+    """Between the worker and Redis. Armed, it cuts the connection instead of handing
+    back the next answer that carries claimed messages."""
+
+    def __init__(self, port):
+        self.port = port
+        self.armed = threading.Event()
+        self.cut = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.own_port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.port))
+            threading.Thread(target=self.pump, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self.pump, args=(server, client, True), daemon=True).start()
+
+    def pump(self, source, sink, answers):
+        try:
+            while data := source.recv(65536):
+                if answers and self.armed.is_set() and b"t.echo" in data:
+                    self.armed.clear()
+                    self.cut.set()
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.listener.close()
+
+
+def test_a_claim_whose_answer_is_lost(redis, tmp_path, started):
+    """The server has claimed for us and we do not know what: it comes back, and no
+    later claim writes over it."""
+    client = redis.client()
+    proxy = Proxy(redis.port)
+    worker = ModuleWorker(tmp_path, f"redis://127.0.0.1:{proxy.own_port}/0", redis.url(1),
+                          "-Q", ",".join(QUEUES))
+    started.append(worker)
+    worker.ready()
+    proxy.armed.set()
+    ids = []
+    for n in range(20):
+        task_id, raw = envelope("first", "t.echo", [n])
+        ids.append(task_id)
+        client.lpush("first", raw)
+    wait_for(proxy.cut.is_set, "the proxy has cut a claim's answer")
+    results = redis.client(1)
+    wait_for(lambda: all(results.exists("celery-task-meta-" + i) for i in ids), "all ran", 20)
+    wait_for(lambda: client.hlen("unacked") == 0, "nothing is left claimed")
+    assert worker.events("lost_claims_given_back")
+    assert worker.stop() == 0
+    proxy.close()

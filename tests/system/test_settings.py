@@ -11,6 +11,7 @@ import harness
 WRONG = [
     # program, environment, arguments, what the sentence must hold
     (harness.API, {}, [], ["WEBHOOK_SECRET"]),
+    (harness.API, {"WEBHOOK_SECRET": "whsec_"}, [], ["WEBHOOK_SECRET", "whsec_"]),
     (harness.API, {"WEBHOOK_SECRET": "s", "PORT": "http"}, [], ["PORT", "http", "0 to 65535"]),
     (harness.API, {"WEBHOOK_SECRET": "s", "DATABASE_URL": "mysql://u:hidden@h/d"}, [],
      ["mysql", "postgresql"]),

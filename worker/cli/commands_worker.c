@@ -45,8 +45,9 @@ static enum celery_status load_module(struct celery_app *app, const char *name,
     enum celery_status st = check_file(path, err);
     void *module = st == CELERY_OK ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
     if (st == CELERY_OK && module == NULL)
-        st = celery_fail(err, CELERY_INVALID, "cannot load %.80s: %.100s", path,
-                         dlerror());
+        st = celery_fail(
+            err, CELERY_INVALID, "cannot load %.80s: %.100s", path,
+            dlerror()); /* NOLINT(concurrency-mt-unsafe): one thread */
     if (st == CELERY_OK) {
         enum celery_status (*init)(struct celery_app *, struct celery_error *) =
             NULL;

@@ -135,9 +135,11 @@ static int split(int *argc, char **argv, char **ret)
 /* The broker that the command line names for the worker is the sweeper's too. */
 static const char *broker_option(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i] != NULL; i++) {
         if (strncmp(argv[i], "--broker=", 9) == 0)
             return argv[i] + 9;
+        if (strncmp(argv[i], "-b", 2) == 0 && argv[i][2] != '\0')
+            return argv[i] + 2;
         if ((strcmp(argv[i], "--broker") == 0 || strcmp(argv[i], "-b") == 0)
             && i + 1 < argc)
             return argv[i + 1];
@@ -147,7 +149,7 @@ static const char *broker_option(int argc, char **argv)
 
 static bool has_word(int argc, char **argv, const char *word)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i] != NULL; i++) {
         if (strcmp(argv[i], word) == 0)
             return true;
     }

@@ -173,7 +173,7 @@ enum celery_status pool_start(const struct pool_options *options,
     (void)pthread_condattr_destroy(&attr);
     bool good = true;
     lock_acquire(&pool->lock);
-    while (!options->solo && good && pool->threads < pool->target)
+    while (good && pool->threads < pool->target)
         good = add_thread(pool);
     lock_release(&pool->lock);
     if (!good) {
@@ -229,7 +229,7 @@ void pool_resize(struct pool *pool, size_t concurrency)
     lock_acquire(&pool->lock);
     pool->target = concurrency < THREADS_MAX ? concurrency : THREADS_MAX - 1;
     bool good = true;
-    while (!pool->options.solo && good && pool->threads < pool->target)
+    while (good && pool->threads < pool->target)
         good = add_thread(pool);
     (void)pthread_cond_broadcast(&pool->work);
     lock_release(&pool->lock);
@@ -249,6 +249,15 @@ void pool_replace_thread(struct pool *pool)
     lock_release(&pool->lock);
 }
 
+void pool_thread_returned(struct pool *pool)
+{
+    lock_acquire(&pool->lock);
+    pool->lost--;
+    pool->target--;
+    (void)pthread_cond_broadcast(&pool->work);
+    lock_release(&pool->lock);
+}
+
 size_t pool_lost_threads(const struct pool *pool)
 {
     return pool->lost;
@@ -257,10 +266,6 @@ size_t pool_lost_threads(const struct pool *pool)
 size_t pool_processes(struct pool *pool, int *ret, size_t max)
 {
     size_t count = 0;
-    if (pool->options.solo) {
-        ret[count++] = (int)getpid();
-        return count;
-    }
     lock_acquire(&pool->lock);
     for (size_t i = 0; i < THREADS_MAX && count < max; i++) {
         if (pool->ids[i] != 0)
@@ -272,19 +277,8 @@ size_t pool_processes(struct pool *pool, int *ret, size_t max)
 
 const char *pool_implementation(const struct pool *pool)
 {
-    return pool->options.solo ? "celery_c.pool:SoloPool"
-                              : "celery_c.pool:ThreadPool";
-}
-
-void pool_run(struct pool *pool)
-{
-    if (!pool->options.solo)
-        return;
-    lock_acquire(&pool->lock);
-    struct celery_request *head = take(pool);
-    lock_release(&pool->lock);
-    if (head != NULL)
-        run_head(pool, head, (int)getpid());
+    (void)pool;
+    return "celery_c.pool:ThreadPool";
 }
 
 bool pool_stop(struct pool *pool, int64_t deadline_us)

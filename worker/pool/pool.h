@@ -21,7 +21,6 @@
 struct pool;
 
 struct pool_options {
-    bool solo; /* no threads: pool_run() runs the tasks */
     size_t concurrency;
     struct op_queue *done;
     struct op_queue *started;
@@ -45,14 +44,13 @@ size_t pool_concurrency(const struct pool *pool);
 /* A thread that is past its hard limit is given up: another one takes its slot.
  * When its function returns after all, the request comes back as usual. */
 void pool_replace_thread(struct pool *pool);
+/* Its function did return: the other one is not needed any more. */
+void pool_thread_returned(struct pool *pool);
 size_t pool_lost_threads(const struct pool *pool);
 
 /* The threads' ids, at most max. */
 size_t pool_processes(struct pool *pool, int *ret, size_t max);
 const char *pool_implementation(const struct pool *pool);
-
-/* Solo: runs what was submitted, in the caller's thread; else nothing. */
-void pool_run(struct pool *pool);
 
 /* Ends the threads; those still in a function after deadline_us are left behind
  * (detached) and the result is false: their requests must not be freed. */

@@ -66,7 +66,8 @@ static void reply(struct worker *worker,
                 .routing_key = routing_key,
                 .delivery_tag = tag},
     };
-    if (broker_publish(worker->broker, &message, 1, NULL, &err) != CELERY_OK)
+    if (!broker_connected(worker->broker)
+        || broker_publish(worker->broker, &message, 1, NULL, &err) != CELERY_OK)
         LOG_EVENT(LOG_LEVEL_WARNING, "reply_not_sent",
                   LOG_STR("error", err.msg));
     free(exchange);

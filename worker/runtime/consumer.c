@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/xalloc.h"
 #include "log/log.h"
 #include "runtime/worker_state.h"
 
@@ -20,6 +21,7 @@ enum {
     RENEW_EVERY_S = 10,
     CLAIM_EVERY_S = 1,
     LIMITS_EVERY_MS = 100,
+    ACKED_MAX = 4096,
     POLL_MIN_MS = 5,
     POLL_MAX_MS = 100,
     CAP_FIRST_MS = 500, /* of the back-off, in the first minute of an outage */
@@ -49,6 +51,9 @@ size_t consumer_prefetch(const struct worker *worker)
 size_t consumer_free(const struct worker *worker)
 {
     if (worker->phase != WORKER_RUNNING)
+        return 0;
+    /* Acked early and not over: while the result backend is away they pile up. */
+    if (worker->count - worker->parked - worker->unacked >= ACKED_MAX)
         return 0;
     size_t used = worker->unacked;
     if (worker->settings.fair && worker->running > used)
@@ -118,6 +123,19 @@ static void renew_leases(struct worker *worker)
     free(leases);
 }
 
+/* Gives back what a claim took whose answer was lost with the connection. */
+static void reclaim(struct worker *worker)
+{
+    struct celery_error err = {0};
+    const char **tags = xcalloc(worker->count + 1, sizeof *tags);
+    for (size_t i = 0; i < worker->count; i++)
+        tags[i] = worker->table[i]->tag;
+    check_broker(worker,
+                 broker_reclaim(worker->broker, tags, worker->count, &err),
+                 &err);
+    free(tags);
+}
+
 static void connected(struct worker *worker)
 {
     worker->connected = true;
@@ -131,6 +149,7 @@ static void connected(struct worker *worker)
     for (size_t i = 0; i < worker->count; i++)
         worker->table[i]->parked_until_s = 0;
     renew_leases(worker);
+    reclaim(worker);
     heartbeat_send(worker, "worker-online");
 }
 
@@ -138,8 +157,12 @@ static void reconnect_if_due(struct worker *worker)
 {
     struct celery_error err = {0};
     int64_t now = clock_monotonic_us();
-    if (broker_connected(worker->broker))
+    if (broker_connected(worker->broker)) {
+        /* A publish (of a retry) may have connected again by itself. */
+        if (worker->lost_since_us != 0)
+            connected(worker);
         return;
+    }
     if (worker->lost_since_us == 0)
         note_lost(worker, "not connected");
     if (now < worker->reconnect_due_us)
@@ -311,9 +334,7 @@ static void wait(struct worker *worker)
     fds[count++] = (struct pollfd){worker->done.fd, POLLIN, 0};
     fds[count++] = (struct pollfd){worker->started.fd, POLLIN, 0};
     fds[count++] = (struct pollfd){worker->stored.fd, POLLIN, 0};
-    bool busy = worker->settings.solo && worker->running > 0;
-    int timeout = busy ? 0 : clock_poll_ms(next_deadline(worker));
-    (void)poll(fds, count, timeout);
+    (void)poll(fds, count, clock_poll_ms(next_deadline(worker)));
 }
 
 /* --- shutdown ---------------------------------------------------------------- */
@@ -331,7 +352,7 @@ static void give_back(struct worker *worker)
 {
     size_t count = 0;
     struct celery_request *list = pool_take_back(worker->pool);
-    struct celery_request **back = calloc(worker->count + 1, sizeof *back);
+    struct celery_request **back = calloc(worker->count + 1, sizeof(void *));
     while (list != NULL) {
         struct celery_request *next =
             (struct celery_request *)(void *)list->op.next;
@@ -349,7 +370,7 @@ static void give_back(struct worker *worker)
             back[count++] = parked;
     }
     if (back != NULL && count > 0)
-        qsort(back, count, sizeof back[0], newest_first);
+        qsort(back, count, sizeof(void *), newest_first);
     for (size_t i = 0; i < count; i++)
         settle_push(worker, back[i], BROKER_GIVE_BACK, NULL, NULL);
     free(back);
@@ -396,6 +417,7 @@ static void give_back_running(struct worker *worker)
             continue;
         clone->slot = i;
         worker->table[i] = clone;
+        settle_retarget(worker, request, clone);
         request->abandoned = true;
         settle_push(worker, clone, BROKER_GIVE_BACK, NULL, NULL);
     }
@@ -433,7 +455,6 @@ static void turn(struct worker *worker)
         claim(worker);
     }
     dispatch_flush(worker);
-    pool_run(worker->pool);
     check_broker(worker, events_flush(&worker->events, worker->broker, &err),
                  &err);
     telemetry_serve(worker);

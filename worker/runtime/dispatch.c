@@ -24,8 +24,8 @@ void table_add(struct worker *worker, struct celery_request *request)
 {
     if (worker->count == worker->cap) {
         worker->cap = worker->cap == 0 ? 256 : worker->cap * 2;
-        worker->table =
-            xrealloc(worker->table, worker->cap * sizeof worker->table[0]);
+        worker->table = xrealloc(worker->table,
+                                 worker->cap * sizeof(struct celery_request *));
     }
     request->slot = worker->count;
     worker->table[worker->count++] = request;
@@ -216,6 +216,31 @@ static const char *seal_problem(const struct worker *worker,
     return seal == CELERY_SEAL_UNSIGNED ? "unsigned" : "bad_signature";
 }
 
+static void refuse(struct worker *worker, struct celery_request *request,
+                   const char *reason, const char *detail)
+{
+    LOG_EVENT(
+        LOG_LEVEL_ERROR, "message_refused",
+        LOG_STR("queue", broker_queue_name(worker->broker, request->queue)),
+        LOG_STR("id", request->id), LOG_STR("reason", reason),
+        LOG_STR("error", detail), LOG_STR("msg", "sent to the dead letters"));
+    settle_push(worker, request, BROKER_DEAD_LETTER, reason, detail);
+}
+
+/* Decoded and signed as it should be. */
+static void look_up(struct worker *worker, struct celery_request *request)
+{
+    const char *part = unsupported_part(&request->message);
+    request->task =
+        registry_find(&worker->app->registry, request->message.task);
+    if (request->task == NULL)
+        settle_unknown(worker, request);
+    else if (part != NULL)
+        refuse(worker, request, "workflow", part);
+    else
+        accept(worker, request);
+}
+
 void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
 {
     struct celery_request *request = request_new(delivery);
@@ -225,39 +250,15 @@ void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
     table_add(worker, request);
     enum celery_status st = request_decode(request, worker->settings.accept,
                                            &worker->settings.limits, &err);
-    if (st != CELERY_OK) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "message_refused",
-                  LOG_STR("queue",
-                          broker_queue_name(worker->broker, request->queue)),
-                  LOG_STR("id", request->id), LOG_STR("error", err.msg),
-                  LOG_STR("msg", "sent to the dead letters"));
-        settle_push(worker, request, BROKER_DEAD_LETTER,
-                    st == CELERY_UNSUPPORTED ? "content_refused"
-                                             : "undecodable",
-                    err.msg);
-        return;
-    }
-    const char *seal = seal_problem(worker, request);
-    if (seal != NULL) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "message_refused",
-                  LOG_STR("id", request->id), LOG_STR("error", seal),
-                  LOG_STR("msg", "sent to the dead letters"));
-        settle_push(worker, request, BROKER_DEAD_LETTER, seal, seal);
-        return;
-    }
-    request->task =
-        registry_find(&worker->app->registry, request->message.task);
-    const char *part = unsupported_part(&request->message);
-    if (request->task == NULL) {
-        settle_unknown(worker, request);
-    } else if (part != NULL) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "workflow_refused",
-                  LOG_STR("id", request->id), LOG_STR("part", part),
-                  LOG_STR("msg", "sent to the dead letters"));
-        settle_push(worker, request, BROKER_DEAD_LETTER, "workflow", part);
-    } else {
-        accept(worker, request);
-    }
+    const char *seal = st == CELERY_OK ? seal_problem(worker, request) : NULL;
+    if (st == CELERY_UNSUPPORTED)
+        refuse(worker, request, "content_refused", err.msg);
+    else if (st != CELERY_OK)
+        refuse(worker, request, "undecodable", err.msg);
+    else if (seal != NULL)
+        refuse(worker, request, seal, "CELERY_C_REQUIRE_SIGNED");
+    else
+        look_up(worker, request);
 }
 
 /* Is the claim still ours? Settles the question with the broker. */
@@ -283,6 +284,10 @@ static bool fence(struct worker *worker, struct celery_request *request,
 void dispatch_stale(struct worker *worker, struct celery_request *request)
 {
     bool ours = false;
+    if (worker->phase != WORKER_RUNNING) {
+        settle_push(worker, request, BROKER_GIVE_BACK, NULL, NULL);
+        return;
+    }
     if (!fence(worker, request, &ours)) {
         /* The broker is away: asked again when it is back. */
         request->state = REQUEST_PARKED;

@@ -136,7 +136,7 @@ static void store_batch(struct result_store *store, struct stored_item **items,
     struct backoff backoff = {50 * USEC_PER_MSEC, 2 * USEC_PER_SEC, 0};
     size_t n = build_batch(store, items, count, batch);
     bool good = false;
-    bool again = true;
+    bool again = !store->stopping || clock_monotonic_us() < store->stop_at_us;
     while (!good && again) {
         struct celery_error err = {0};
         good = backend_store(store->backend, batch, n, &err) == CELERY_OK;

@@ -465,32 +465,39 @@ static int drop_command_word(int argc, char **argv)
     return argc;
 }
 
+static enum celery_status load_all(struct celery_app *app, struct conf *conf,
+                                   struct worker_settings *s,
+                                   struct celery_error *err)
+{
+    size_t rest = 0;
+    char **words = conf_rest(conf, &rest);
+    load_plain(app, conf, s);
+    if (rest > 0)
+        return celery_fail(err, CELERY_INVALID,
+                           "unexpected word '%.60s'; --help lists the options",
+                           words[0]);
+    enum celery_status st = load_queues(app, conf, s, err);
+    if (st == CELERY_OK)
+        st = load_accept(conf, s, err);
+    if (st == CELERY_OK)
+        st = load_signing(conf, s, err);
+    return st;
+}
+
 enum celery_status settings_load(struct celery_app *app, int argc, char **argv,
                                  struct conf **ret_conf,
                                  struct worker_settings *ret, int *ret_exit,
                                  struct celery_error *err)
 {
     struct conf *conf = NULL;
-    size_t rest = 0;
     *ret = (struct worker_settings){.accept = 0};
     *ret_exit = -1;
     argc = drop_command_word(argc, argv);
     enum celery_status st = conf_load(table, SETTINGS, argc, argv, &conf, err);
     if (st != CELERY_OK)
         return st;
-    (void)conf_rest(conf, &rest);
-    if (rest > 0)
-        st = celery_fail(err, CELERY_INVALID,
-                         "unexpected word '%.60s'; --help lists the options",
-                         conf_rest(conf, &rest)[0]);
     configure_log(conf);
-    load_plain(app, conf, ret);
-    if (st == CELERY_OK)
-        st = load_queues(app, conf, ret, err);
-    if (st == CELERY_OK)
-        st = load_accept(conf, ret, err);
-    if (st == CELERY_OK)
-        st = load_signing(conf, ret, err);
+    st = load_all(app, conf, ret, err);
     if (st != CELERY_OK) {
         settings_done(ret);
         conf_free(conf);

@@ -33,6 +33,17 @@ void settle_push(struct worker *worker, struct celery_request *request,
     };
 }
 
+void settle_retarget(struct worker *worker,
+                     const struct celery_request *request,
+                     struct celery_request *clone)
+{
+    for (size_t i = 0; i < worker->pending_count; i++) {
+        if (worker->pending[i].request == request)
+            worker->pending[i].request = clone;
+    }
+    clone->ack_pending = request->ack_pending;
+}
+
 static void settled(struct worker *worker, struct pending *pending, bool lost)
 {
     struct celery_request *request = pending->request;
@@ -335,6 +346,9 @@ static bool publish_retry(struct worker *worker, struct celery_request *request)
     enum celery_status st =
         celery_message_retry(&request->message, &request->envelope,
                              &request->arena, &out);
+    /* A publish would connect by itself, once for each of a whole batch. */
+    if (st == CELERY_OK && !broker_connected(worker->broker))
+        st = celery_fail(&err, CELERY_CLOSED, "the broker is away");
     if (st == CELERY_OK) {
         out.retries = request->message.retries + 1;
         out.eta_us = clock_wall_us()
@@ -353,6 +367,7 @@ void settle_ended(struct worker *worker, struct celery_request *request)
 {
     if (request->abandoned) {
         request_free(request); /* its clone was settled long ago */
+        pool_thread_returned(worker->pool);
         return;
     }
     worker->running--;

@@ -85,156 +85,165 @@ static void start_scrapes(struct worker *worker)
     metrics_on_collect(on_scrape, worker);
 }
 
-void telemetry_register(struct worker *worker)
-{
-    static const struct metric_desc received = {
-        "celery_task_received_total",
-        "Sent when the worker receives a task.",
-        METRIC_COUNTER,
-        TASK_LABELS,
-        NULL,
-        0};
-    static const struct metric_desc started = {
-        "celery_task_started_total",
-        "Sent just before the worker executes the task.",
-        METRIC_COUNTER,
-        TASK_LABELS,
-        NULL,
-        0};
-    static const struct metric_desc succeeded = {
-        "celery_task_succeeded_total",
-        "Sent if the task executed successfully.",
-        METRIC_COUNTER,
-        TASK_LABELS,
-        NULL,
-        0};
-    static const struct metric_desc failed = {
-        "celery_task_failed_total",
-        "Sent if the execution of the task failed.",
-        METRIC_COUNTER,
-        {"name", "hostname", "queue_name", "exception", NULL},
-        NULL,
-        0};
-    static const struct metric_desc retried = {
-        "celery_task_retried_total",
-        "Sent if the task failed, but will be retried in the future.",
-        METRIC_COUNTER,
-        TASK_LABELS,
-        NULL,
-        0};
-    static const struct metric_desc revoked = {
-        "celery_task_revoked_total",
-        "Sent if the task has been revoked.",
-        METRIC_COUNTER,
-        TASK_LABELS,
-        NULL,
-        0};
-    static const struct metric_desc rejected = {
-        "celery_task_rejected_total",
-        "The task was rejected by the worker, possibly to be re-queued or "
-        "moved "
-        "to a dead letter queue.",
-        METRIC_COUNTER,
-        TASK_LABELS,
-        NULL,
-        0};
-    static const struct metric_desc runtime = {
-        "celery_task_runtime",  "Histogram of task runtime measurements.",
-        METRIC_HISTOGRAM,       TASK_LABELS,
-        metric_default_buckets, 14};
-    struct worker_metrics *m = &worker->metrics;
-    m->received = metric_register(&received);
-    m->started = metric_register(&started);
-    m->succeeded = metric_register(&succeeded);
-    m->failed = metric_register(&failed);
-    m->retried = metric_register(&retried);
-    m->revoked = metric_register(&revoked);
-    m->rejected = metric_register(&rejected);
-    m->runtime = metric_register(&runtime);
+static const struct metric_desc received_desc = {
+    "celery_task_received_total",
+    "Sent when the worker receives a task.",
+    METRIC_COUNTER,
+    TASK_LABELS,
+    NULL,
+    0};
+static const struct metric_desc started_desc = {
+    "celery_task_started_total",
+    "Sent just before the worker executes the task.",
+    METRIC_COUNTER,
+    TASK_LABELS,
+    NULL,
+    0};
+static const struct metric_desc succeeded_desc = {
+    "celery_task_succeeded_total",
+    "Sent if the task executed successfully.",
+    METRIC_COUNTER,
+    TASK_LABELS,
+    NULL,
+    0};
+static const struct metric_desc failed_desc = {
+    "celery_task_failed_total",
+    "Sent if the execution of the task failed.",
+    METRIC_COUNTER,
+    {"name", "hostname", "queue_name", "exception", NULL},
+    NULL,
+    0};
+static const struct metric_desc retried_desc = {
+    "celery_task_retried_total",
+    "Sent if the task failed, but will be retried in the future.",
+    METRIC_COUNTER,
+    TASK_LABELS,
+    NULL,
+    0};
+static const struct metric_desc revoked_desc = {
+    "celery_task_revoked_total",
+    "Sent if the task has been revoked.",
+    METRIC_COUNTER,
+    TASK_LABELS,
+    NULL,
+    0};
+static const struct metric_desc rejected_desc = {
+    "celery_task_rejected_total",
+    "The task was rejected by the worker, possibly to be re-queued or "
+    "moved "
+    "to a dead letter queue.",
+    METRIC_COUNTER,
+    TASK_LABELS,
+    NULL,
+    0};
+static const struct metric_desc runtime_desc = {
+    "celery_task_runtime",  "Histogram of task runtime measurements.",
+    METRIC_HISTOGRAM,       TASK_LABELS,
+    metric_default_buckets, 14};
 
-    static const struct metric_desc up = {
-        "celery_worker_up",
-        "Indicates if a worker has recently sent a heartbeat.",
-        METRIC_GAUGE,
-        {"hostname", NULL},
-        NULL,
-        0};
-    static const struct metric_desc active = {
-        "celery_worker_tasks_active",
-        "The number of tasks the worker is currently processing",
-        METRIC_GAUGE,
-        {"hostname", NULL},
-        NULL,
-        0};
-    static const struct metric_desc length = {
-        "celery_queue_length",
-        "The number of message in broker queue.",
-        METRIC_GAUGE,
-        {"queue_name", NULL},
-        NULL,
-        0};
-    static const struct metric_desc unacked = {
-        "celery_c_unacked",
-        "Messages claimed by workers and not settled.",
-        METRIC_GAUGE,
-        {"queue_name", NULL},
-        NULL,
-        0};
-    static const struct metric_desc eta = {
-        "celery_c_eta_backlog",
-        "Tasks this worker holds until their ETA.",
-        METRIC_GAUGE,
-        {NULL},
-        NULL,
-        0};
-    static const struct metric_desc dead = {
-        "celery_c_dead_letters",
-        "Messages in the queue's dead-letter list.",
-        METRIC_GAUGE,
-        {"queue_name", NULL},
-        NULL,
-        0};
-    static const struct metric_desc oldest = {
-        "celery_c_oldest_claim_seconds",
-        "Age of the oldest claim that is not settled.",
-        METRIC_GAUGE,
-        {NULL},
-        NULL,
-        0};
-    static const struct metric_desc lost = {
-        "lease_lost_total",
-        "Claims that a peer took over before we settled them.",
-        METRIC_COUNTER,
-        {NULL},
-        NULL,
-        0};
-    static const struct metric_desc reconnects = {
-        "celery_c_broker_reconnects_total",
-        "Times the connection to the broker was lost.",
-        METRIC_COUNTER,
-        {NULL},
-        NULL,
-        0};
-    static const struct metric_desc dead_lettered = {
-        "celery_c_dead_lettered_total",
-        "Messages sent to the dead letters.",
-        METRIC_COUNTER,
-        {"queue_name", "reason", NULL},
-        NULL,
-        0};
-    m->up = metric_register(&up);
-    m->active = metric_register(&active);
-    m->queue_length = metric_register(&length);
-    m->unacked = metric_register(&unacked);
-    m->eta = metric_register(&eta);
-    m->dead = metric_register(&dead);
-    m->oldest = metric_register(&oldest);
-    m->lease_lost = metric_register(&lost);
-    m->reconnects = metric_register(&reconnects);
-    m->dead_lettered = metric_register(&dead_lettered);
+static void register_tasks(struct worker_metrics *m)
+{
+    m->received = metric_register(&received_desc);
+    m->started = metric_register(&started_desc);
+    m->succeeded = metric_register(&succeeded_desc);
+    m->failed = metric_register(&failed_desc);
+    m->retried = metric_register(&retried_desc);
+    m->revoked = metric_register(&revoked_desc);
+    m->rejected = metric_register(&rejected_desc);
+    m->runtime = metric_register(&runtime_desc);
+}
+
+static const struct metric_desc up_desc = {
+    "celery_worker_up",
+    "Indicates if a worker has recently sent a heartbeat.",
+    METRIC_GAUGE,
+    {"hostname", NULL},
+    NULL,
+    0};
+static const struct metric_desc active_desc = {
+    "celery_worker_tasks_active",
+    "The number of tasks the worker is currently processing",
+    METRIC_GAUGE,
+    {"hostname", NULL},
+    NULL,
+    0};
+static const struct metric_desc length_desc = {
+    "celery_queue_length",
+    "The number of message in broker queue.",
+    METRIC_GAUGE,
+    {"queue_name", NULL},
+    NULL,
+    0};
+static const struct metric_desc unacked_desc = {
+    "celery_c_unacked",
+    "Messages claimed by workers and not settled.",
+    METRIC_GAUGE,
+    {"queue_name", NULL},
+    NULL,
+    0};
+static const struct metric_desc eta_desc = {
+    "celery_c_eta_backlog",
+    "Tasks this worker holds until their ETA.",
+    METRIC_GAUGE,
+    {NULL},
+    NULL,
+    0};
+static const struct metric_desc dead_desc = {
+    "celery_c_dead_letters",
+    "Messages in the queue's dead-letter list.",
+    METRIC_GAUGE,
+    {"queue_name", NULL},
+    NULL,
+    0};
+static const struct metric_desc oldest_desc = {
+    "celery_c_oldest_claim_seconds",
+    "Age of the oldest claim that is not settled.",
+    METRIC_GAUGE,
+    {NULL},
+    NULL,
+    0};
+static const struct metric_desc lost_desc = {
+    "lease_lost_total",
+    "Claims that a peer took over before we settled them.",
+    METRIC_COUNTER,
+    {NULL},
+    NULL,
+    0};
+static const struct metric_desc reconnects_desc = {
+    "celery_c_broker_reconnects_total",
+    "Times the connection to the broker was lost.",
+    METRIC_COUNTER,
+    {NULL},
+    NULL,
+    0};
+static const struct metric_desc dead_lettered_desc = {
+    "celery_c_dead_lettered_total",
+    "Messages sent to the dead letters.",
+    METRIC_COUNTER,
+    {"queue_name", "reason", NULL},
+    NULL,
+    0};
+
+static void register_broker(struct worker_metrics *m)
+{
+    m->up = metric_register(&up_desc);
+    m->active = metric_register(&active_desc);
+    m->queue_length = metric_register(&length_desc);
+    m->unacked = metric_register(&unacked_desc);
+    m->eta = metric_register(&eta_desc);
+    m->dead = metric_register(&dead_desc);
+    m->oldest = metric_register(&oldest_desc);
+    m->lease_lost = metric_register(&lost_desc);
+    m->reconnects = metric_register(&reconnects_desc);
+    m->dead_lettered = metric_register(&dead_lettered_desc);
     metric_add(m->lease_lost, 0, NULL);
     metric_add(m->reconnects, 0, NULL);
+}
 
+void telemetry_register(struct worker *worker)
+{
+    register_tasks(&worker->metrics);
+    register_broker(&worker->metrics);
     start_scrapes(worker);
     const char *at = strchr(worker->settings.nodename, '@');
     worker->host_label = at != NULL ? at + 1 : worker->settings.nodename;

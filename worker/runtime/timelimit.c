@@ -28,6 +28,7 @@ static void give_up(struct worker *worker, struct celery_request *request)
     clone->ended_us = clock_monotonic_us();
     clone->slot = request->slot;
     worker->table[clone->slot] = clone;
+    settle_retarget(worker, request, clone);
     request->cancelled = true;
     request->abandoned = true;
     (void)snprintf(args, sizeof args, "[%g]", request->hard_limit_s);
@@ -64,7 +65,7 @@ void timelimit_check(struct worker *worker)
                       LOG_DOUBLE("limit_s", request->soft_limit_s));
         }
         if (request->hard_limit_s > 0 && ran > request->hard_limit_s
-            && request->task->run_batch == NULL && !worker->settings.solo)
+            && request->task->run_batch == NULL)
             give_up(worker, request);
     }
 }

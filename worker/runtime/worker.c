@@ -137,7 +137,6 @@ static enum celery_status start(struct life *life, struct celery_error *err)
     if (st == CELERY_OK)
         st = start_results(worker, err);
     const struct pool_options pool_options = {
-        .solo = worker->settings.solo,
         .concurrency = worker->settings.concurrency,
         .done = &worker->done,
         .started = &worker->started,

@@ -138,6 +138,10 @@ void settle_stored(struct worker *worker, struct celery_request *request);
 void settle_push(struct worker *worker, struct celery_request *request,
                  enum broker_settle how, const char *reason,
                  const char *detail);
+/* What waits for the broker on behalf of request goes on for its clone. */
+void settle_retarget(struct worker *worker,
+                     const struct celery_request *request,
+                     struct celery_request *clone);
 /* Settles with the broker what is queued; what fails stays queued. */
 void settle_flush(struct worker *worker);
 /* A revoked or expired request that will not run. */

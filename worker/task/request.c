@@ -48,7 +48,7 @@ enum celery_status request_decode(struct celery_request *request,
         celery_arena_copy(&request->arena, request->message.id);
     if (id.data == NULL)
         return celery_fail(err, CELERY_NOMEM, "out of memory");
-    request->id = (char *)(uintptr_t)id.data;
+    request->id = id.data;
     return st;
 }
 

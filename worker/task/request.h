@@ -56,7 +56,7 @@ struct celery_request {
     struct celery_envelope envelope;
     struct celery_message message;
     const struct celery_task *task;
-    char *id;             /* NUL-terminated, in the arena */
+    const char *id;       /* NUL-terminated, in the arena */
     const char *hostname; /* of the node; borrowed */
 
     /* where it stands */

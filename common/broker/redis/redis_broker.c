@@ -146,8 +146,8 @@ static enum celery_status check_version(struct redis_broker *rb,
                                         struct celery_error *err)
 {
     redisReply *reply = NULL;
-    int major = 0;
-    int minor = 0;
+    long major = 0;
+    long minor = 0;
     redis_appendf(rb->commands, "INFO server");
     enum celery_status st =
         redis_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
@@ -155,11 +155,14 @@ static enum celery_status check_version(struct redis_broker *rb,
         return st;
     if (reply->type == REDIS_REPLY_STRING) {
         const char *version = strstr(reply->str, "\nredis_version:");
-        if (version != NULL
-            && sscanf(version, "\nredis_version:%d.%d", &major, &minor) == 2
-            && (major < 6 || (major == 6 && minor < 2)))
+        if (version != NULL) {
+            char *end = NULL;
+            major = strtol(version + strlen("\nredis_version:"), &end, 10);
+            minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+        }
+        if (version != NULL && (major < 6 || (major == 6 && minor < 2)))
             st = celery_fail(err, CELERY_UNSUPPORTED,
-                             "Redis %d.%d is too old; needed: 6.2 or newer",
+                             "Redis %ld.%ld is too old; needed: 6.2 or newer",
                              major, minor);
         if (strstr(reply->str, "redis_mode:cluster") != NULL)
             st = celery_fail(err, CELERY_UNSUPPORTED,
@@ -170,10 +173,9 @@ static enum celery_status check_version(struct redis_broker *rb,
     return st;
 }
 
-/* Leases compare times of several machines by the server's clock; ours matters
- * for ETAs. */
-static enum celery_status check_clock(struct redis_broker *rb,
-                                      struct celery_error *err)
+enum celery_status redis_server_time(struct redis_broker *rb,
+                                     double *ret_seconds,
+                                     struct celery_error *err)
 {
     redisReply *reply = NULL;
     redis_appendf(rb->commands, "TIME");
@@ -181,11 +183,21 @@ static enum celery_status check_clock(struct redis_broker *rb,
         redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
     if (st != CELERY_OK)
         return st;
-    double server = 0;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
-        server = strtod(reply->element[0]->str, NULL)
-               + strtod(reply->element[1]->str, NULL) / USEC_PER_SEC;
+        *ret_seconds = strtod(reply->element[0]->str, NULL)
+                     + strtod(reply->element[1]->str, NULL) / USEC_PER_SEC;
     freeReplyObject(reply);
+    return CELERY_OK;
+}
+
+/* Leases are compared by the server's clock; ours matters for ETAs. */
+static enum celery_status check_clock(struct redis_broker *rb,
+                                      struct celery_error *err)
+{
+    double server = 0;
+    enum celery_status st = redis_server_time(rb, &server, err);
+    if (st != CELERY_OK)
+        return st;
     double off = (double)clock_wall_us() / USEC_PER_SEC - server;
     if (fabs(off) > rb->visibility_timeout_s / 3)
         return celery_fail(err, CELERY_UNSUPPORTED,
@@ -422,6 +434,7 @@ const struct broker_driver redis_broker_driver = {
     .settle = redis_settle,
     .renew = redis_renew,
     .fence = redis_fence,
+    .reclaim = redis_reclaim,
     .maintain = redis_maintain,
     .declare = redis_declare,
     .depth = redis_depth,

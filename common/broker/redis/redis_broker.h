@@ -40,7 +40,8 @@ struct redis_broker {
     char
         uuid[CELERY_TASK_ID_LEN + 1]; /* of this worker: the tags' first half */
     uint64_t next_tag;
-    size_t rotation; /* which queue is asked first */
+    bool claim_unsure; /* an answer was lost: claims of ours may be unknown */
+    size_t rotation;   /* which queue is asked first */
     double oldest_s;
     int64_t alive_due_us;
     int64_t register_due_us;
@@ -76,6 +77,12 @@ char *redis_list_key(const struct redis_broker *rb, const char *queue,
 
 /* step: index into 0, 3, 6, 9. priority as kombu clamps it. */
 unsigned redis_step_of(int64_t priority);
+
+/* TIME: the one clock that the leases of several machines are compared by. */
+enum celery_status redis_server_time(struct redis_broker *rb,
+                                     double *ret_seconds,
+                                     struct celery_error *err)
+    CELERY_MUST_CHECK;
 
 /* redis_claim.c */
 enum celery_status redis_claim_load(struct redis_broker *rb,
@@ -129,6 +136,11 @@ enum celery_status redis_say_alive(struct redis_broker *rb,
 enum celery_status redis_restore_orphans(struct redis_broker *rb,
                                          struct celery_error *err)
     CELERY_MUST_CHECK;
+/* Gives back claims of ours that the caller does not know of, when a claim's
+ * answer was lost. */
+enum celery_status redis_reclaim(struct broker *broker,
+                                 const char *const *known, size_t count,
+                                 struct celery_error *err) CELERY_MUST_CHECK;
 enum celery_status redis_restore_expired(struct redis_broker *rb,
                                          struct celery_error *err)
     CELERY_MUST_CHECK;

@@ -41,7 +41,7 @@ static struct redis_script claim_script = {
         "tonumber(ARGV[5])\n"
         "local function some() return redis.call('EXISTS',\n"
         "  unpack(KEYS, 5, 4 + lists)) > 0 end\n"
-        "local out, h, z, taken = {0}, {}, {}, 0\n"
+        "local out, h, z, dead, taken = {0}, {}, {}, {}, 0\n"
         "if not some() then return out end\n"
         "redis.call('HLEN', KEYS[1]) redis.call('ZCARD', KEYS[2])\n"
         "local t = redis.call('TIME')\n"
@@ -60,10 +60,11 @@ static struct redis_script claim_script = {
         "      out[#out + 1] = i out[#out + 1] = raw\n"
         "    else\n"
         "      out[1] = out[1] + 1\n"
-        "      redis.call('LPUSH', KEYS[4 + lists + i],\n"
-        "        '{\"x-dead-reason\": \"undecodable\", \"x-dead-queue\": '\n"
-        "        .. ARGV[5 + i] .. ', \"x-dead-at\": ' .. now\n"
-        "        .. ', \"x-dead-detail\": \"not a JSON object\"}\\n' .. raw)\n"
+        "      dead[#dead + 1] = KEYS[4 + lists + i]\n"
+        "      dead[#dead + 1] = '{\"x-dead-reason\": \"undecodable\",'\n"
+        "        .. ' \"x-dead-queue\": ' .. ARGV[5 + i]\n"
+        "        .. ', \"x-dead-at\": ' .. now\n"
+        "        .. ', \"x-dead-detail\": \"not a JSON object\"}\\n' .. raw\n"
         "    end\n"
         "  end\n"
         "end\n"
@@ -73,6 +74,7 @@ static struct redis_script claim_script = {
         "  redis.call('SET', KEYS[3], 1, 'EX', 30)\n"
         "  redis.call('SADD', KEYS[4], string.sub(prefix, 1, -2))\n"
         "end\n"
+        "for i = 1, #dead, 2 do redis.call('LPUSH', dead[i], dead[i + 1]) end\n"
         "if taken < max and budget > 0 then some() end\n"
         "return out\n"};
 
@@ -183,6 +185,7 @@ static enum celery_status read_claim(struct redis_broker *rb,
         || (reply->elements - 1) / 2 > max)
         return celery_fail(err, CELERY_MALFORMED, "the claim script's answer");
     size_t count = (reply->elements - 1) / 2;
+    uint64_t first = rb->next_tag - max;
     for (size_t i = 0; i < count; i++) {
         const redisReply *list = reply->element[1 + 2 * i];
         const redisReply *raw = reply->element[2 + 2 * i];
@@ -191,10 +194,9 @@ static enum celery_status read_claim(struct redis_broker *rb,
         *d = (struct broker_delivery){.queue = call->list_queue[at],
                                       .step = call->list_step[at]};
         (void)snprintf(d->tag, sizeof d->tag, "%s.%" PRIu64, rb->uuid,
-                       rb->next_tag + i);
+                       first + i);
         celery_buf_append(&d->raw, (struct celery_str){raw->str, raw->len});
     }
-    rb->next_tag += count;
     *ret_count = count;
     return CELERY_OK;
 }
@@ -210,6 +212,9 @@ enum celery_status redis_claim(struct broker *broker, size_t max,
     if (max > BROKER_CLAIM_MAX)
         max = BROKER_CLAIM_MAX;
     build_claim(rb, max, &call);
+    /* Numbers of a claim whose answer is lost are never used again: the server may
+     * have given them to messages. */
+    rb->next_tag += max;
     enum celery_status st = CELERY_OK;
     if (call.list_count > 0) {
         st = redis_script_run(rb->commands, &claim_script, call.key_count,
@@ -222,7 +227,10 @@ enum celery_status redis_claim(struct broker *broker, size_t max,
     }
     for (size_t i = 0; i < call.owned_count; i++)
         free(call.owned[i]);
-    return redis_broker_fatal(st) ? redis_broker_drop(rb, st) : st;
+    if (!redis_broker_fatal(st))
+        return st;
+    rb->claim_unsure = true;
+    return redis_broker_drop(rb, st);
 }
 
 /* The message inside '[' message ',"",' queue ']'. Our own claims only: the

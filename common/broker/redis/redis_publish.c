@@ -194,10 +194,17 @@ static enum celery_status publish_some(struct redis_broker *rb,
     if (st != CELERY_OK)
         return celery_fail(err, st, "encoding a message: %s",
                            celery_status_text(st));
-    for (; pending > 0 && st == CELERY_OK; pending--) {
-        st = redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb), err);
+    /* Every reply is read, also past a refused one (out of memory): the next call
+     * would take what is left for its own. */
+    for (; pending > 0; pending--) {
+        enum celery_status one =
+            redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb),
+                            st == CELERY_OK ? err : NULL);
         if (st == CELERY_OK)
-            (*sent)++;
+            st = one;
+        *sent += st == CELERY_OK;
+        if (redis_broker_fatal(one))
+            return one;
     }
     return st;
 }

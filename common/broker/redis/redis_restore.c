@@ -301,6 +301,42 @@ static enum celery_status restore_if_dead(struct redis_broker *rb,
     return st != CELERY_OK ? st : released;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum celery_status redis_reclaim(struct broker *broker,
+                                 const char *const *known, size_t count,
+                                 struct celery_error *err)
+{
+    struct redis_broker *rb = redis_broker(broker);
+    struct restore_list ours = {0};
+    struct restore_list unknown = {0};
+    static const struct guard no_guard = {NULL, NULL};
+    if (!rb->claim_unsure)
+        return CELERY_OK;
+    enum celery_status st = find_claims(rb, rb->uuid, &ours, err);
+    const char **sorted = xcalloc(count + 1, sizeof *sorted);
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = known[i];
+    qsort(sorted, count, sizeof *sorted, by_text);
+    for (size_t i = 0; i < ours.count; i++) {
+        const char *tag = ours.items[i].tag;
+        if (bsearch(&tag, sorted, count, sizeof *sorted, by_text) == NULL)
+            list_add(&unknown, tag, strlen(tag), ours.items[i].order);
+    }
+    free(sorted);
+    if (st == CELERY_OK)
+        st = restore_all(rb, &unknown, &no_guard, "lost_claims_given_back",
+                         rb->uuid, err);
+    list_done(&ours);
+    list_done(&unknown);
+    if (st == CELERY_OK)
+        rb->claim_unsure = false;
+    return redis_broker_fatal(st) ? redis_broker_drop(rb, st) : st;
+}
+
 enum celery_status redis_restore_orphans(struct redis_broker *rb,
                                          struct celery_error *err)
 {
@@ -330,9 +366,12 @@ enum celery_status redis_restore_expired(struct redis_broker *rb,
     if (st != CELERY_OK || token[0] == '\0')
         return st;
 
+    double now = 0;
+    st = redis_server_time(rb, &now, err);
+    if (st != CELERY_OK)
+        return st;
     char *index = redis_key(rb, "unacked_index");
-    double before =
-        (double)clock_wall_us() / USEC_PER_SEC - rb->visibility_timeout_s;
+    double before = now - rb->visibility_timeout_s;
     char *limit = xasprintf("%.6f", before);
     redisReply *reply = NULL;
     redis_appendf(rb->commands, "ZRANGEBYSCORE %s 0 %s WITHSCORES LIMIT 0 %d",

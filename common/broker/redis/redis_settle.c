@@ -26,7 +26,8 @@ static struct redis_script ack_script = {
 /* KEYS: unacked, unacked_index, list, and for another worker's claim the key that
  * says that it lives. ARGV: tag, text, LPUSH or RPUSH, and for an expired claim
  * the score it must not have passed meanwhile. What is true when the claim is
- * chosen need not be when it is moved. */
+ * chosen need not be when it is moved. LLEN makes a list of the wrong type fail
+ * before the claim is removed. */
 static struct redis_script move_script = {
     .source = "if KEYS[4] and redis.call('EXISTS', KEYS[4]) == 1 then "
               "return 0 end\n"
@@ -34,6 +35,7 @@ static struct redis_script move_script = {
               "  local s = redis.call('ZSCORE', KEYS[2], ARGV[1])\n"
               "  if s and tonumber(s) > tonumber(ARGV[4]) then return 0 end\n"
               "end\n"
+              "redis.call('LLEN', KEYS[3])\n"
               "if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
               "redis.call('ZREM', KEYS[2], ARGV[1])\n"
               "redis.call(ARGV[3], KEYS[3], ARGV[2])\n"

@@ -325,6 +325,18 @@ static enum celery_status spool_maintain(struct broker *broker,
     return st != CELERY_OK ? spool_drop(sb, st) : st;
 }
 
+/* A claim is a rename: it cannot have happened without our knowing. */
+static enum celery_status spool_reclaim(struct broker *broker,
+                                        const char *const *known, size_t count,
+                                        struct celery_error *err)
+{
+    (void)broker;
+    (void)known;
+    (void)count;
+    (void)err;
+    return CELERY_OK;
+}
+
 static enum celery_status spool_declare(struct broker *broker,
                                         const char *queue,
                                         struct celery_error *err)
@@ -391,6 +403,7 @@ const struct broker_driver spool_broker_driver = {
     .settle = spool_settle,
     .renew = spool_renew,
     .fence = spool_fence,
+    .reclaim = spool_reclaim,
     .maintain = spool_maintain,
     .declare = spool_declare,
     .depth = spool_depth,

@@ -141,7 +141,7 @@ enum celery_status spool_claim(struct broker *broker, size_t max,
             enum celery_status st =
                 claim_next(sb, queue, &ret[*ret_count], &taken, &stop, err);
             if (st != CELERY_OK)
-                return st;
+                return *ret_count > 0 ? CELERY_OK : st;
             if (taken)
                 bytes += ret[(*ret_count)++].raw.len;
         }

@@ -6,6 +6,9 @@
 
 #include "base/xalloc.h"
 
+/* A longer one could not be a delivery's tag. */
+enum { NAME_LEN_MAX = 192 };
+
 void spool_index_done(struct spool_index *index)
 {
     for (size_t q = 0; q < index->queue_count; q++) {
@@ -89,7 +92,7 @@ void spool_index_add(struct spool_index *index, const char *name)
 {
     const char *queue = NULL;
     size_t len = 0;
-    if (!spool_queue_of(name, &queue, &len))
+    if (!spool_queue_of(name, &queue, &len) || strlen(name) >= NAME_LEN_MAX)
         return;
     struct spool_names *list = find_or_add(index, queue, len);
     size_t low = list->head;

@@ -113,8 +113,11 @@ static void restore_if_dead(struct spool_broker *sb, const char *lock_name)
         && still_linked(sb->claims_dir, lock_name, fd)) {
         (void)snprintf(uuid, sizeof uuid, "%.36s", lock_name);
         size_t count = give_back(sb, uuid);
-        (void)unlinkat(sb->claims_dir, uuid, AT_REMOVEDIR);
-        (void)unlinkat(sb->claims_dir, lock_name, 0);
+        /* What could not be moved (a full disk) keeps its lock file: the next round
+         * tries again. */
+        if (unlinkat(sb->claims_dir, uuid, AT_REMOVEDIR) == 0
+            || errno == ENOENT)
+            (void)unlinkat(sb->claims_dir, lock_name, 0);
         if (count > 0)
             LOG_EVENT(LOG_LEVEL_WARNING, "orphans_restored",
                       LOG_STR("worker", uuid), LOG_INT("restored", count));

@@ -283,5 +283,7 @@ enum celery_status spool_publish(struct broker *broker,
         *ret_sent += st == CELERY_OK;
     }
     celery_buf_done(&envelope);
-    return st == CELERY_IO ? spool_drop(sb, st) : st;
+    /* A consumer keeps its lock whatever fails here: letting it go would hand its
+     * running tasks to others. */
+    return st == CELERY_IO && sb->nodename == NULL ? spool_drop(sb, st) : st;
 }

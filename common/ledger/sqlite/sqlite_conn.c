@@ -12,10 +12,17 @@
 #include "base/ascii.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/random_id.h"
 #include "base/xalloc.h"
 #include "ledger/sqlite/sqlite_decimal.h"
 
-enum { BUSY_TIMEOUT_MS = 5000, STATEMENTS_MAX = 40, READERS_MAX = 16 };
+enum {
+    BUSY_TIMEOUT_MS = 5000,
+    BUSY_WAIT_MIN_US = 200,
+    BUSY_WAIT_MAX_US = 1500,
+    STATEMENTS_MAX = 40,
+    READERS_MAX = 16
+};
 
 struct sqlite_conn {
     sqlite3 *db;
@@ -87,6 +94,23 @@ static void conn_free(struct sqlite_conn *conn)
     free(conn);
 }
 
+/* SQLite's own busy timeout sleeps longer and longer, up to 100 ms: against a
+ * program that commits every millisecond it would come too late each time. Short
+ * sleeps of random length find the gap. */
+static int wait_for_lock(void *arg, int tries)
+{
+    (void)arg;
+    int64_t wait_us =
+        BUSY_WAIT_MIN_US
+        + (int64_t)random_below(BUSY_WAIT_MAX_US - BUSY_WAIT_MIN_US);
+    if ((int64_t)tries * (BUSY_WAIT_MIN_US + BUSY_WAIT_MAX_US) / 2
+        > (int64_t)BUSY_TIMEOUT_MS * USEC_PER_MSEC)
+        return 0;
+    const struct timespec wait = {.tv_nsec = wait_us * 1000};
+    (void)nanosleep(&wait, NULL);
+    return 1;
+}
+
 /* Changing the journal mode takes a lock that the busy timeout does not wait
  * for; several instances may start at once. */
 static int switch_to_wal(sqlite3 *db)
@@ -110,7 +134,7 @@ static enum celery_status conn_open(const char *path, bool writes,
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int rc = sqlite3_open_v2(path, &conn->db, flags, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_busy_timeout(conn->db, BUSY_TIMEOUT_MS);
+        rc = sqlite3_busy_handler(conn->db, wait_for_lock, NULL);
     if (rc == SQLITE_OK)
         rc = switch_to_wal(conn->db);
     if (rc == SQLITE_OK)

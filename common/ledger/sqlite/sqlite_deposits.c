@@ -182,6 +182,45 @@ static enum celery_status update_known(struct sqlite_conn *conn,
     return sqlite_step_done(conn, stmt, err);
 }
 
+/* What was announced is taken back: it is not credited any more; if it was,
+ * somebody has to look. */
+static enum celery_status contradict(struct sqlite_conn *conn,
+                                     const struct ledger_deposit *row,
+                                     const struct known *known,
+                                     struct ledger_ingested *ret,
+                                     struct celery_error *err)
+{
+    static const char sql[] =
+        "UPDATE transactions SET state = 'conflict', conflict_reason = ?2"
+        " WHERE tx_id = ?1 AND state IN ('received', 'unmatched',"
+        "  'awaiting_confirmations')";
+    ret->result = LEDGER_INGEST_DUPLICATE;
+    if (ret->state == LEDGER_CONFLICT)
+        return CELERY_OK;
+    ret->result = LEDGER_INGEST_DIFFERS;
+    CLEANUP(celery_buf_done) struct celery_buf details = CELERY_BUF_INIT;
+    struct celery_json_writer w = CELERY_JSON_WRITER(&details);
+    celery_json_begin_object(&w);
+    celery_json_key(&w, "reason");
+    celery_json_put_text(&w, row->conflict_reason);
+    celery_json_key(&w, "state");
+    celery_json_put_text(&w, ledger_state_name(ret->state));
+    celery_json_end_object(&w);
+    enum celery_status st =
+        sqlite_audit(conn, "deposit_contradicted", ret->tx_id,
+                     known->user_id[0] != '\0' ? known->user_id : NULL,
+                     details.data, err);
+    if (st != CELERY_OK)
+        return st;
+    sqlite3_stmt *stmt = sqlite_statement(conn, sql);
+    sqlite_bind(stmt, 1, ret->tx_id);
+    sqlite_bind(stmt, 2, row->conflict_reason);
+    st = sqlite_step_done(conn, stmt, err);
+    if (st == CELERY_OK && sqlite_changed(conn) == 1)
+        ret->state = LEDGER_CONFLICT;
+    return st;
+}
+
 static enum celery_status ingest_row(struct sqlite_conn *conn,
                                      const struct ledger_deposit *row,
                                      struct ledger_ingested *ret,
@@ -208,6 +247,8 @@ static enum celery_status ingest_row(struct sqlite_conn *conn,
         ret->result = LEDGER_INGEST_DIFFERS;
         return record_difference(conn, row, &known, ret->tx_id, err);
     }
+    if (row->conflict_reason != NULL)
+        return contradict(conn, row, &known, ret, err);
     ret->result = LEDGER_INGEST_DUPLICATE;
     ret->publish = must_publish(&known, row, ret->state);
     bool changes = ret->publish || row->confirmations > known.confirmations

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a task sees: its arguments, its context, and the ways to end. A task is a
- * C function registered under a name; it runs in a pool thread, or in the
- * consumer with the solo pool.
+ * C function registered under a name; it runs in a pool thread (-P solo: in the
+ * only one).
  *
  *     static void add(struct celery_request *req, void *data)
  *     {

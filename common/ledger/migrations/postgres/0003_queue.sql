@@ -54,9 +54,10 @@ BEGIN
                t.next_enqueue_at, t.traceparent AS known_trace,
                t.amount AS known_amount, t.currency AS known_currency
           FROM unnest(p_tx_id, p_chain, p_tx_hash, p_log_index, p_amount,
-                      p_currency, p_user_id, p_confirmations)
+                      p_currency, p_user_id, p_confirmations,
+                      p_conflict_reason)
                AS i (new_id, chain, tx_hash, log_index, amount, currency,
-                     user_id, confirmations)
+                     user_id, confirmations, conflict_reason)
           JOIN transactions t USING (chain, tx_hash, log_index)
          WHERE t.tx_id <> i.new_id OR added = 0
          ORDER BY t.tx_id
@@ -75,6 +76,25 @@ BEGIN
             VALUES ('deposit_differs', d.known_id, d.known_user,
                     jsonb_build_object('amount', d.amount,
                         'currency', d.currency, 'user_id', d.user_id));
+        ELSIF d.conflict_reason IS NOT NULL THEN
+            -- What was announced is taken back: it is not credited any more; if
+            -- it was, somebody has to look.
+            IF d.state IN ('received', 'unmatched', 'awaiting_confirmations')
+            THEN
+                UPDATE transactions t
+                   SET state = 'conflict',
+                       conflict_reason = d.conflict_reason
+                 WHERE t.tx_id = d.known_id;
+                state := 'conflict';
+            END IF;
+            result := CASE WHEN d.state = 'conflict' THEN 'duplicate'
+                           ELSE 'differs' END;
+            IF d.state <> 'conflict' THEN
+                INSERT INTO audit_log (action, transaction_id, user_id, details)
+                VALUES ('deposit_contradicted', d.known_id, d.known_user,
+                        jsonb_build_object('reason', d.conflict_reason,
+                                           'state', d.state));
+            END IF;
         ELSE
             result := 'duplicate';
             publish :=
