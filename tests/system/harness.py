@@ -189,7 +189,12 @@ class Postgres:
         # a "smart" one, which waits for clients.
         pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
         os.kill(pid, signal.SIGINT)
-        self.process.child.wait(30)
+        try:
+            self.process.child.wait(20)
+        except subprocess.TimeoutExpired:
+            # A slow disk at the last checkpoint: "immediate", the log is replayed.
+            os.kill(pid, signal.SIGQUIT)
+            self.process.child.wait(20)
         self.process._log.close()
 
 
