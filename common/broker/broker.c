@@ -127,7 +127,7 @@ enum celery_status broker_renew(struct broker *broker,
     return broker->driver->renew(broker, leases, count, err);
 }
 
-enum celery_status broker_fence(struct broker *broker, const char *tag,
+enum celery_status broker_fence(struct broker *broker, char *tag,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err)
 {

@@ -118,8 +118,9 @@ enum celery_status broker_renew(struct broker *broker,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 
 /* Before starting a claim that waited: is it still ours? Stamps it and, when raw
- * is not NULL, fetches the message again. *ret_ours false: drop it. */
-enum celery_status broker_fence(struct broker *broker, const char *tag,
+ * is not NULL, fetches the message again. tag (of BROKER_TAG_MAX bytes) may be
+ * another one afterwards. *ret_ours false: drop it. */
+enum celery_status broker_fence(struct broker *broker, char *tag,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 

@@ -90,7 +90,7 @@ enum celery_status redis_claim_load(struct redis_broker *rb,
 enum celery_status redis_claim(struct broker *broker, size_t max,
                                struct broker_delivery *ret, size_t *ret_count,
                                struct celery_error *err) CELERY_MUST_CHECK;
-enum celery_status redis_fence(struct broker *broker, const char *tag,
+enum celery_status redis_fence(struct broker *broker, char *tag,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err) CELERY_MUST_CHECK;
 

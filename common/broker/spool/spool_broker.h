@@ -67,7 +67,7 @@ enum celery_status spool_settle(struct broker *broker,
                                 struct broker_settlement *settlements,
                                 size_t count, struct celery_error *err)
     CELERY_MUST_CHECK;
-enum celery_status spool_fence(struct broker *broker, const char *tag,
+enum celery_status spool_fence(struct broker *broker, char *tag,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err) CELERY_MUST_CHECK;
 

@@ -184,7 +184,7 @@ enum celery_status spool_settle(struct broker *broker,
     return st;
 }
 
-enum celery_status spool_fence(struct broker *broker, const char *tag,
+enum celery_status spool_fence(struct broker *broker, char *tag,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err)
 {
