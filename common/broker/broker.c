@@ -127,11 +127,11 @@ enum celery_status broker_renew(struct broker *broker,
     return broker->driver->renew(broker, leases, count, err);
 }
 
-enum celery_status broker_fence(struct broker *broker, char *tag,
+enum celery_status broker_fence(struct broker *broker, char *tag, bool starting,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err)
 {
-    return broker->driver->fence(broker, tag, raw, ret_ours, err);
+    return broker->driver->fence(broker, tag, starting, raw, ret_ours, err);
 }
 
 enum celery_status broker_reclaim(struct broker *broker,

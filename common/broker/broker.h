@@ -42,6 +42,9 @@ struct broker_options {
     const char *const *queues;
     size_t queue_count;
     const char *nodename; /* "celery@host"; NULL: no remote control */
+    /* A message that killed this many workers goes to the dead letters; 0: it
+     * comes back for ever. */
+    unsigned max_deliveries;
     broker_broadcast_fn on_broadcast;
     void *broadcast_arg;
 };
@@ -119,8 +122,9 @@ enum celery_status broker_renew(struct broker *broker,
 
 /* Before starting a claim that waited: is it still ours? Stamps it and, when raw
  * is not NULL, fetches the message again. tag (of BROKER_TAG_MAX bytes) may be
- * another one afterwards. *ret_ours false: drop it. */
-enum celery_status broker_fence(struct broker *broker, char *tag,
+ * another one afterwards. starting: it is about to run alone; should its worker
+ * die, the delivery is counted (broker/deliveries.h). *ret_ours false: drop it. */
+enum celery_status broker_fence(struct broker *broker, char *tag, bool starting,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 

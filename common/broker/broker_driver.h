@@ -33,7 +33,7 @@ struct broker_driver {
     enum celery_status (*renew)(struct broker *broker,
                                 const struct broker_lease *leases, size_t count,
                                 struct celery_error *err);
-    enum celery_status (*fence)(struct broker *broker, char *tag,
+    enum celery_status (*fence)(struct broker *broker, char *tag, bool starting,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err);
     enum celery_status (*reclaim)(struct broker *broker,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/dead_letter.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "celery/json_write.h"
 
@@ -21,4 +23,13 @@ void broker_dead_entry(struct celery_buf *buf, const char *queue,
     celery_json_end_object(&w);
     celery_buf_append(buf, CELERY_STR("\n"));
     celery_buf_append(buf, raw);
+}
+
+void broker_dead_poison(struct celery_buf *buf, const char *queue,
+                        unsigned count, struct celery_str raw)
+{
+    char detail[64];
+    (void)snprintf(detail, sizeof detail, "%u workers died while they had it",
+                   count);
+    broker_dead_entry(buf, queue, "poison", detail, raw);
 }

@@ -13,4 +13,8 @@ void broker_dead_entry(struct celery_buf *buf, const char *queue,
                        const char *reason, const char *detail,
                        struct celery_str raw);
 
+/* The same for a message that killed count workers. */
+void broker_dead_poison(struct celery_buf *buf, const char *queue,
+                        unsigned count, struct celery_str raw);
+
 #endif /* BROKER_DEAD_LETTER_H */

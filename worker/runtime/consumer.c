@@ -358,9 +358,15 @@ static void give_back(struct worker *worker)
             (struct celery_request *)(void *)list->op.next;
         worker->running--;
         worker->limited -= list->hard_limit_s > 0 || list->soft_limit_s > 0;
+        suspects_ended(worker, list);
         if (back != NULL)
             back[count++] = list;
         list = next;
+    }
+    struct celery_request *suspect = NULL;
+    while ((suspect = suspects_take(worker)) != NULL) {
+        if (back != NULL)
+            back[count++] = suspect;
     }
     struct celery_request *parked = NULL;
     while ((parked = schedule_take(&worker->schedule)) != NULL) {
@@ -453,6 +459,7 @@ static void turn(struct worker *worker)
     if (worker->phase == WORKER_RUNNING) {
         dispatch_due(worker);
         claim(worker);
+        suspects_run(worker);
     }
     dispatch_flush(worker);
     check_broker(worker, events_flush(&worker->events, worker->broker, &err),

@@ -72,6 +72,10 @@ static void make_ready(struct worker *worker, struct celery_request *request)
     request->notify_start =
         worker->events.task_events || worker->settings.track_started
         || request->task->track_started || !acks_late(worker, request);
+    if (request->deliveries > 0) {
+        suspects_add(worker, request);
+        return;
+    }
     if (ready_count == READY_MAX)
         dispatch_flush(worker);
     ready[ready_count++] = request;
@@ -261,13 +265,13 @@ void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
         look_up(worker, request);
 }
 
-/* Is the claim still ours? Settles the question with the broker. */
-static bool fence(struct worker *worker, struct celery_request *request,
-                  bool *ret_ours)
+bool dispatch_fence(struct worker *worker, struct celery_request *request,
+                    bool starting, bool *ret_ours)
 {
     struct celery_error err = {0};
     if (!broker_connected(worker->broker)
-        || broker_fence(worker->broker, request->tag, NULL, ret_ours, &err)
+        || broker_fence(worker->broker, request->tag, starting, NULL, ret_ours,
+                        &err)
                != CELERY_OK)
         return false;
     if (*ret_ours) {
@@ -288,7 +292,7 @@ void dispatch_stale(struct worker *worker, struct celery_request *request)
         settle_push(worker, request, BROKER_GIVE_BACK, NULL, NULL);
         return;
     }
-    if (!fence(worker, request, &ours)) {
+    if (!dispatch_fence(worker, request, false, &ours)) {
         /* The broker is away: asked again when it is back. */
         request->state = REQUEST_PARKED;
         worker->parked++;

@@ -372,6 +372,7 @@ void settle_ended(struct worker *worker, struct celery_request *request)
     }
     worker->running--;
     worker->limited -= request->hard_limit_s > 0 || request->soft_limit_s > 0;
+    suspects_ended(worker, request);
     if (request->state == REQUEST_STALE) {
         dispatch_stale(worker, request);
         return;

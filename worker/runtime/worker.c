@@ -65,6 +65,7 @@ static enum celery_status open_broker(struct worker *worker,
         .queues = (const char *const *)s->queues,
         .queue_count = s->queue_count,
         .nodename = s->nodename,
+        .max_deliveries = s->max_deliveries,
         .on_broadcast = mailbox_receive,
         .broadcast_arg = worker,
     };
@@ -121,6 +122,7 @@ static enum celery_status start(struct life *life, struct celery_error *err)
     op_queue_init(&worker->started);
     op_queue_init(&worker->stored);
     worker->inbox_tail = &worker->inbox;
+    worker->suspects_tail = &worker->suspects;
     worker->events.hostname = worker->settings.nodename;
     worker->events.task_events = worker->settings.send_events;
     worker->totals =

@@ -88,6 +88,11 @@ struct worker {
     uint64_t next_seq;
     struct schedule schedule;
 
+    struct celery_request *suspects; /* wait for their turn; by batch_next */
+    struct celery_request **suspects_tail;
+    size_t suspects_running;
+    bool last_chance_runs;
+
     struct pending *pending;
     size_t pending_count;
     size_t pending_cap;
@@ -129,6 +134,19 @@ void dispatch_stale(struct worker *worker, struct celery_request *request);
 void table_add(struct worker *worker, struct celery_request *request);
 /* Takes it out and frees it. */
 void table_remove(struct worker *worker, struct celery_request *request);
+
+/* Is the claim still ours? false: the broker is away. A lost one is told. */
+bool dispatch_fence(struct worker *worker, struct celery_request *request,
+                    bool starting, bool *ret_ours);
+
+/* suspects.c */
+void suspects_add(struct worker *worker, struct celery_request *request);
+/* The first one that waits, or NULL. */
+struct celery_request *suspects_take(struct worker *worker);
+/* Starts those whose turn it is. */
+void suspects_run(struct worker *worker);
+/* For every request that is back from the pool. */
+void suspects_ended(struct worker *worker, struct celery_request *request);
 
 /* settle.c */
 void settle_started(struct worker *worker, struct celery_request *request);

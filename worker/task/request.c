@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "broker/deliveries.h"
 #include "celery/json_write.h"
 
 struct celery_request *request_new(struct broker_delivery *delivery)
@@ -49,6 +50,7 @@ enum celery_status request_decode(struct celery_request *request,
     if (id.data == NULL)
         return celery_fail(err, CELERY_NOMEM, "out of memory");
     request->id = id.data;
+    request->deliveries = broker_deliveries(request->envelope.headers);
     return st;
 }
 
@@ -75,6 +77,7 @@ struct celery_request *request_clone(const struct celery_request *request,
         return NULL;
     }
     clone->task = request->task;
+    clone->suspect_runs = request->suspect_runs;
     clone->hostname = request->hostname;
     clone->seq = request->seq;
     clone->acked = request->acked;

@@ -48,6 +48,8 @@ struct celery_request {
     size_t queue;
     unsigned step;
     struct celery_buf raw;
+    unsigned deliveries; /* came back so often from workers that died */
+    bool suspect_runs;
     uint64_t seq;     /* order of the claims */
     int64_t fresh_us; /* monotonic: claimed or fenced */
 

@@ -127,7 +127,9 @@ static enum celery_status redis_open(const struct broker_options *options,
         options->nodename != NULL ? xstrdup(options->nodename) : NULL;
     rb->on_broadcast = options->on_broadcast;
     rb->broadcast_arg = options->broadcast_arg;
+    rb->max_deliveries = options->max_deliveries;
     random_id(rb->uuid);
+    process_identity(rb->identity);
     enum celery_status st =
         redis_endpoint_parse(options->url, &rb->endpoint, err);
     if (st == CELERY_OK)

@@ -6,6 +6,7 @@
 #ifndef BROKER_REDIS_REDIS_BROKER_H
 #define BROKER_REDIS_REDIS_BROKER_H
 
+#include "base/process_identity.h"
 #include "broker/broker_driver.h"
 #include "celery/task_id.h"
 #include "redis/redis_conn.h"
@@ -40,6 +41,8 @@ struct redis_broker {
     char
         uuid[CELERY_TASK_ID_LEN + 1]; /* of this worker: the tags' first half */
     uint64_t next_tag;
+    unsigned max_deliveries;
+    char identity[PROCESS_IDENTITY_MAX]; /* what our alive key says */
     bool claim_unsure; /* an answer was lost: claims of ours may be unknown */
     size_t rotation;   /* which queue is asked first */
     double oldest_s;
@@ -90,9 +93,12 @@ enum celery_status redis_claim_load(struct redis_broker *rb,
 enum celery_status redis_claim(struct broker *broker, size_t max,
                                struct broker_delivery *ret, size_t *ret_count,
                                struct celery_error *err) CELERY_MUST_CHECK;
-enum celery_status redis_fence(struct broker *broker, char *tag,
+enum celery_status redis_fence(struct broker *broker, char *tag, bool starting,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err) CELERY_MUST_CHECK;
+
+/* Was the claim marked as started when it got this tag? */
+bool redis_tag_started(const char *tag);
 
 /* redis_settle.c */
 enum celery_status redis_settle_load(struct redis_broker *rb,

@@ -27,9 +27,10 @@ enum {
 
 /*
  * KEYS: unacked, unacked_index, the key that says that we live, the set of
- * workers, then the lists in the order of service, then a dead list for each. ARGV: how many, how many bytes, the tag's prefix,
- * its first counter, the number of lists, then for each list its queue as a JSON
- * string. Answers the number of entries sent to the dead lists, and pairs of
+ * workers, then the lists in the order of service, then a dead list for each.
+ * ARGV: how many, how many bytes, the tag's prefix, its first counter, the number
+ * of lists, then for each list its queue as a JSON string, then what the key that
+ * says that we live gets. Answers the number of entries sent to the dead lists, and pairs of
  * (list, message).
  *
  * EXISTS of all lists arms the wake-up for the next push (CLIENT TRACKING), so it
@@ -76,7 +77,7 @@ static struct redis_script claim_script = {
         "if taken > 0 then\n"
         "  redis.call('HSET', KEYS[1], unpack(h))\n"
         "  redis.call('ZADD', KEYS[2], unpack(z))\n"
-        "  redis.call('SET', KEYS[3], 1, 'EX', 30)\n"
+        "  redis.call('SET', KEYS[3], ARGV[6 + lists], 'EX', 30)\n"
         "  redis.call('SADD', KEYS[4], string.sub(prefix, 1, -2))\n"
         "end\n"
         "for i = 1, #dead, 2 do redis.call('LPUSH', dead[i], dead[i + 1]) end\n"
@@ -85,7 +86,8 @@ static struct redis_script claim_script = {
 
 /*
  * KEYS: unacked, unacked_index, the key that says that we live, the set of
- * workers. ARGV: the tag, the tag it gets, 1 to get the message back, our uuid.
+ * workers. ARGV: the tag, the tag it gets, 1 to get the message back, our uuid, our
+ * identity.
  *
  * The claim moves to a tag that nobody has seen: kombu reads the tags that have
  * expired and moves each of them later, without a look at its score (restore_by_tag
@@ -107,7 +109,7 @@ static struct redis_script fence_script = {
               "local t = redis.call('TIME')\n"
               "redis.call('ZADD', KEYS[2], t[1] .. '.' .. "
               "string.format('%06d', t[2]), ARGV[2])\n"
-              "redis.call('SET', KEYS[3], 1, 'EX', 30)\n"
+              "redis.call('SET', KEYS[3], ARGV[5], 'EX', 30)\n"
               "redis.call('SADD', KEYS[4], ARGV[4])\n"
               "if ARGV[3] == '1' then return v end\n"
               "return ''\n"};
@@ -194,6 +196,7 @@ static void build_claim(struct redis_broker *rb, size_t max,
     for (size_t i = 0; i < call->list_count; i++)
         push_owned(call,
                    json_string(rb->broker.queues[call->list_queue[i]].name));
+    push_owned(call, xstrdup(rb->identity));
 }
 
 static enum celery_status read_claim(struct redis_broker *rb,
@@ -271,33 +274,46 @@ static struct celery_str unwrap(const char *value, size_t len)
     return none;
 }
 
-/* <uuid>.<n> becomes <uuid>.<n>.1, that <uuid>.<n>.2, and so on: the order of
- * the claims stays readable in their tags. */
-static void next_tag(const char *tag, char ret[BROKER_TAG_MAX])
+bool redis_tag_started(const char *tag)
+{
+    return strstr(tag, ".s") != NULL;
+}
+
+/* <uuid>.<n> becomes <uuid>.<n>.1, that <uuid>.<n>.2, and so on, with an s before
+ * the last number when it starts: the order of the claims stays readable in their
+ * tags. */
+static void next_tag(const char *tag, bool starting, char ret[BROKER_TAG_MAX])
 {
     const char *number = strchr(tag, '.');
     const char *fenced = number != NULL ? strchr(number + 1, '.') : NULL;
-    unsigned long times = fenced != NULL ? strtoul(fenced + 1, NULL, 10) : 0;
+    unsigned long times = 0;
+    if (fenced != NULL)
+        times = strtoul(fenced + (fenced[1] == 's' ? 2 : 1), NULL, 10);
     size_t stem = fenced != NULL ? (size_t)(fenced - tag) : strlen(tag);
     (void)snprintf(ret, BROKER_TAG_MAX, "%s", tag);
-    (void)snprintf(ret + stem, BROKER_TAG_MAX - stem, ".%lu", times + 1);
+    (void)snprintf(ret + stem, BROKER_TAG_MAX - stem, ".%s%lu",
+                   starting ? "s" : "", times + 1);
 }
 
-enum celery_status redis_fence(struct broker *broker, char *tag,
+enum celery_status redis_fence(struct broker *broker, char *tag, bool starting,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err)
 {
     struct redis_broker *rb = redis_broker(broker);
     char fenced[BROKER_TAG_MAX];
-    next_tag(tag, fenced);
+    next_tag(tag, starting, fenced);
     char *keys[] = {redis_key(rb, "unacked"), redis_key(rb, "unacked_index"),
                     redis_alive_key(rb, rb->uuid),
                     redis_key(rb, "celery-c.workers")};
-    const struct celery_str argv[] = {
-        {keys[0], strlen(keys[0])},   {keys[1], strlen(keys[1])},
-        {keys[2], strlen(keys[2])},   {keys[3], strlen(keys[3])},
-        {tag, strlen(tag)},           {fenced, strlen(fenced)},
-        {raw != NULL ? "1" : "0", 1}, {rb->uuid, strlen(rb->uuid)}};
+    const struct celery_str argv[] = {{keys[0], strlen(keys[0])},
+                                      {keys[1], strlen(keys[1])},
+                                      {keys[2], strlen(keys[2])},
+                                      {keys[3], strlen(keys[3])},
+                                      {tag, strlen(tag)},
+                                      {fenced, strlen(fenced)},
+                                      {raw != NULL ? "1" : "0", 1},
+                                      {rb->uuid, strlen(rb->uuid)},
+                                      {rb->identity, strlen(rb->identity)}};
     redisReply *reply = NULL;
     *ret_ours = false;
     enum celery_status st =

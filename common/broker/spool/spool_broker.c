@@ -89,6 +89,7 @@ static enum celery_status spool_open(const struct broker_options *options,
     url_done(&url);
     sb->queue_dir = sb->control_dir = sb->claims_dir = -1;
     sb->own_dir = sb->dead_dir = sb->lock_fd = sb->inotify_fd = -1;
+    sb->max_deliveries = options->max_deliveries;
     sb->on_broadcast = options->on_broadcast;
     sb->broadcast_arg = options->broadcast_arg;
     if (options->nodename != NULL) {
