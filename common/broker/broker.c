@@ -199,6 +199,20 @@ enum celery_status broker_depth(struct broker *broker, size_t queue,
     return broker->driver->depth(broker, queue, ret, err);
 }
 
+enum celery_status broker_dead_each(struct broker *broker, const char *queue,
+                                    broker_dead_fn fn, void *arg,
+                                    struct broker_dead_counts *ret,
+                                    struct celery_error *err)
+{
+    *ret = (struct broker_dead_counts){0};
+    if (!broker->connected) {
+        enum celery_status st = broker->driver->connect(broker, err);
+        if (st != CELERY_OK)
+            return st;
+    }
+    return broker->driver->dead_each(broker, queue, fn, arg, ret, err);
+}
+
 enum celery_status broker_publish(struct broker *broker,
                                   const struct broker_message *messages,
                                   size_t count, size_t *ret_sent,

@@ -157,6 +157,38 @@ enum celery_status broker_depth(struct broker *broker, size_t queue,
                                 struct broker_depth *ret,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 
+/* --- dead letters -------------------------------------------------------- */
+
+enum broker_dead_action {
+    BROKER_DEAD_KEEP,
+    BROKER_DEAD_REPLAY, /* back to the end of its queue, its deliveries at 0 */
+    BROKER_DEAD_PURGE,  /* gone */
+    BROKER_DEAD_STOP,   /* keep this one and look at no more */
+};
+
+/* Borrowed until the handler returns. */
+struct broker_dead {
+    struct celery_str facts;   /* JSON object text; empty: none */
+    struct celery_str message; /* the envelope as it was */
+};
+
+typedef enum broker_dead_action (*broker_dead_fn)(
+    void *arg, const struct broker_dead *entry);
+
+struct broker_dead_counts {
+    size_t kept;
+    size_t replayed;
+    size_t purged;
+};
+
+/* Shows the handler each dead letter of queue, oldest first, and does with it what
+ * the handler says. A replay that is cut off may leave the entry and its copy;
+ * nothing is lost. What another client takes away meanwhile is not counted. */
+enum celery_status broker_dead_each(struct broker *broker, const char *queue,
+                                    broker_dead_fn fn, void *arg,
+                                    struct broker_dead_counts *ret,
+                                    struct celery_error *err) CELERY_MUST_CHECK;
+
 /* --- publishing ---------------------------------------------------------- */
 
 enum broker_route {

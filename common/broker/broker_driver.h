@@ -46,6 +46,10 @@ struct broker_driver {
     enum celery_status (*depth)(struct broker *broker, size_t queue,
                                 struct broker_depth *ret,
                                 struct celery_error *err);
+    enum celery_status (*dead_each)(struct broker *broker, const char *queue,
+                                    broker_dead_fn fn, void *arg,
+                                    struct broker_dead_counts *ret,
+                                    struct celery_error *err);
     enum celery_status (*publish)(struct broker *broker,
                                   const struct broker_message *messages,
                                   size_t count, size_t *ret_sent,

@@ -440,6 +440,7 @@ const struct broker_driver redis_broker_driver = {
     .maintain = redis_maintain,
     .declare = redis_declare,
     .depth = redis_depth,
+    .dead_each = redis_dead_each,
     .publish = redis_publish,
     .info = redis_info,
 };

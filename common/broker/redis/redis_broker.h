@@ -151,6 +151,12 @@ enum celery_status redis_restore_expired(struct redis_broker *rb,
                                          struct celery_error *err)
     CELERY_MUST_CHECK;
 
+/* redis_dead.c */
+enum celery_status redis_dead_each(struct broker *broker, const char *queue,
+                                   broker_dead_fn fn, void *arg,
+                                   struct broker_dead_counts *ret,
+                                   struct celery_error *err) CELERY_MUST_CHECK;
+
 /* redis_publish.c */
 enum celery_status redis_publish_load(struct redis_broker *rb,
                                       struct celery_error *err)

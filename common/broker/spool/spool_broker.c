@@ -375,7 +375,7 @@ static enum celery_status spool_depth(struct broker *broker, size_t queue,
         .ready =
             (int64_t)spool_index_count(&sb->index, broker->queues[queue].name),
         .unacked = count_files(sb->own_dir, "."),
-        .dead = count_files(sb->dead_dir, "."),
+        .dead = (int64_t)spool_dead_count(sb, broker->queues[queue].name),
         .oldest_s = -1,
     };
     return CELERY_OK;
@@ -408,6 +408,7 @@ const struct broker_driver spool_broker_driver = {
     .maintain = spool_maintain,
     .declare = spool_declare,
     .depth = spool_depth,
+    .dead_each = spool_dead_each,
     .publish = spool_publish,
     .info = spool_info,
 };

@@ -85,6 +85,13 @@ enum celery_status spool_restore_orphans(struct spool_broker *sb,
     CELERY_MUST_CHECK;
 void spool_age_out(struct spool_broker *sb);
 
+/* spool_dead.c */
+size_t spool_dead_count(struct spool_broker *sb, const char *queue);
+enum celery_status spool_dead_each(struct broker *broker, const char *queue,
+                                   broker_dead_fn fn, void *arg,
+                                   struct broker_dead_counts *ret,
+                                   struct celery_error *err) CELERY_MUST_CHECK;
+
 /* spool_publish.c */
 enum celery_status spool_publish(struct broker *broker,
                                  const struct broker_message *messages,
