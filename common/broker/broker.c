@@ -61,8 +61,8 @@ enum celery_status broker_open(const struct broker_options *options,
     char *masked = url_masked(options->url);
     enum celery_status st = celery_fail(
         err, CELERY_INVALID,
-        "broker '%.80s' is not accepted; accepted: redis://, redis+socket://, "
-        "filesystem://",
+        "broker '%.80s' is not accepted; accepted: redis://, rediss://, "
+        "redis+socket://, sentinel://, filesystem://",
         masked);
     free(masked);
     return st;

@@ -32,10 +32,12 @@ static const struct conf_setting table[] = {
      .fallback = "redis://localhost:6379/0",
      .help =
          "where messages come from: redis://[user:password@]host[:port]/db, "
-         "redis+socket:///path, filesystem:///folder"},
+         "rediss://…, redis+socket:///path, sentinel://a;sentinel://b, "
+         "filesystem:///folder"},
     {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
      .type = CONF_TEXT,
-     .help = "JSON object: visibility_timeout, global_keyprefix"},
+     .help = "JSON object: visibility_timeout, global_keyprefix, "
+             "master_name, sentinel_kwargs"},
     {.env = "CELERY_RESULT_BACKEND",
      .alias = "REDIS_URL",
      .option = "result-backend",

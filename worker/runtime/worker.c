@@ -218,9 +218,22 @@ static bool stop(struct life *life)
     return clean;
 }
 
+/* Requests whose function returned after their copy had been settled. */
+static void free_abandoned(struct worker *worker)
+{
+    for (struct op *op = op_queue_take(&worker->done); op != NULL;) {
+        struct op *next = op->next;
+        struct celery_request *request = (struct celery_request *)(void *)op;
+        if (request->abandoned)
+            request_free(request);
+        op = next;
+    }
+}
+
 static void release(struct life *life)
 {
     struct worker *worker = &life->worker;
+    free_abandoned(worker);
     for (size_t i = 0; i < worker->pending_count; i++)
         free(worker->pending[i].detail);
     for (size_t i = 0; i < worker->count; i++)
