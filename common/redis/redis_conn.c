@@ -359,13 +359,12 @@ enum celery_status redis_conn_open(const struct redis_endpoint *ep,
     struct redis_conn *conn = xcalloc(1, sizeof *conn);
     conn->fd = -1;
     conn->reader = redisReaderCreate();
+    if (conn->reader == NULL)
+        abort(); /* as xcalloc() */
+    conn->reader->maxbuf = 0; /* keep the buffer: no churn under load */
     enum celery_status st = connect_data(conn, ep, deadline_us, err);
-    if (st == CELERY_OK && conn->reader == NULL)
-        st = celery_fail(err, CELERY_NOMEM, "no memory for the Redis reader");
-    if (st == CELERY_OK) {
-        conn->reader->maxbuf = 0; /* keep the buffer: no churn under load */
+    if (st == CELERY_OK)
         st = handshake(conn, ep, client_name, deadline_us, err);
-    }
     if (st == CELERY_OK && ep->sentinel_count > 0)
         st = expect_master(conn, deadline_us, err);
     if (st != CELERY_OK) {

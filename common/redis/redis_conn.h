@@ -47,7 +47,7 @@ struct redis_endpoint {
  * sentinel://[user[:password]@]host[:port][/db];sentinel://… with master_name and
  * sentinel_kwargs in the transport options (JSON object text or NULL). Errors say
  * what is accepted and never show the password. */
-enum celery_status redis_endpoint_parse(const char *url,
+enum celery_status redis_endpoint_parse(const char *text,
                                         const char *transport_options,
                                         struct redis_endpoint *ret,
                                         struct celery_error *err)
@@ -57,7 +57,7 @@ void redis_endpoint_done(struct redis_endpoint *endpoint);
 struct redis_conn;
 
 /* Connects, authenticates, selects the database and names the client. */
-enum celery_status redis_conn_open(const struct redis_endpoint *endpoint,
+enum celery_status redis_conn_open(const struct redis_endpoint *ep,
                                    const char *client_name, int64_t deadline_us,
                                    struct redis_conn **ret,
                                    struct celery_error *err) CELERY_MUST_CHECK;
