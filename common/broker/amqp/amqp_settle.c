@@ -35,8 +35,9 @@ void amqp_claim_add(struct amqp_broker *ab, uint64_t tag)
 {
     if (ab->claim_first + ab->claim_count == ab->claim_cap) {
         /* Settled ones at the front make room before the memory grows. */
-        memmove(ab->claims, ab->claims + ab->claim_first,
-                ab->claim_count * sizeof ab->claims[0]);
+        if (ab->claim_count > 0)
+            memmove(ab->claims, ab->claims + ab->claim_first,
+                    ab->claim_count * sizeof ab->claims[0]);
         ab->claim_first = 0;
         if (ab->claim_count * 2 >= ab->claim_cap) {
             ab->claim_cap = ab->claim_cap == 0 ? 256 : ab->claim_cap * 2;
