@@ -13,6 +13,7 @@
 static const struct broker_driver *const drivers[] = {
     &redis_broker_driver,
     &spool_broker_driver,
+    &amqp_broker_driver,
 };
 
 static void add_queue(struct broker *broker, const char *name)
@@ -62,7 +63,7 @@ enum celery_status broker_open(const struct broker_options *options,
     enum celery_status st = celery_fail(
         err, CELERY_INVALID,
         "broker '%.80s' is not accepted; accepted: redis://, rediss://, "
-        "redis+socket://, sentinel://, filesystem://",
+        "redis+socket://, sentinel://, amqp://, amqps://, filesystem://",
         masked);
     free(masked);
     return st;
@@ -173,8 +174,27 @@ enum celery_status broker_add_queue(struct broker *broker, const char *queue,
 void broker_cancel_queue(struct broker *broker, const char *queue)
 {
     size_t i = find_queue(broker, queue);
-    if (i < broker->queue_count)
-        broker->queues[i].active = false;
+    if (i == broker->queue_count)
+        return;
+    broker->queues[i].active = false;
+    if (broker->driver->cancel != NULL)
+        broker->driver->cancel(broker, i);
+}
+
+void broker_stop(struct broker *broker)
+{
+    if (broker->connected && broker->driver->stop != NULL)
+        broker->driver->stop(broker);
+}
+
+void broker_set_prefetch(struct broker *broker, size_t count)
+{
+    broker->prefetch = count;
+}
+
+bool broker_claims_end_with_connection(const struct broker *broker)
+{
+    return broker->driver->claims_end_with_connection;
 }
 
 size_t broker_queue_count(const struct broker *broker)

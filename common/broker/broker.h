@@ -4,9 +4,11 @@
  * publish. One driver a transport stands behind the table in broker.c.
  *
  * A struct broker belongs to one thread. No call blocks past the timeout of the
- * options. CELERY_IO, CLOSED, TIMEOUT and MALFORMED mean that the connection is
- * gone: call broker_connect() again; what was under way may or may not have been
- * done. CELERY_UNSUPPORTED and INVALID are final.
+ * options. After CELERY_IO, CLOSED, TIMEOUT and MALFORMED the connection may be
+ * gone: when broker_connected() says so, call broker_connect() again; what was
+ * under way may or may not have been done. CELERY_UNSUPPORTED and INVALID are
+ * final. CELERY_CONFLICT: the broker refused a message (no queue takes it, or the
+ * queue is full).
  */
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
@@ -103,6 +105,7 @@ struct broker_settlement {
     const char *reason;    /* BROKER_DEAD_LETTER: one word, "unknown_task" */
     const char *detail;    /* BROKER_DEAD_LETTER: for people; may be NULL */
     bool lost;             /* out: the claim was not ours any more */
+    bool kept; /* out: could not be settled now, nothing was done; ask again */
 };
 
 enum celery_status broker_settle(struct broker *broker,
@@ -143,6 +146,18 @@ enum celery_status broker_maintain(struct broker *broker,
 enum celery_status broker_add_queue(struct broker *broker, const char *queue,
                                     struct celery_error *err) CELERY_MUST_CHECK;
 void broker_cancel_queue(struct broker *broker, const char *queue);
+/* For a shutdown: nothing more comes to us; what came and was not claimed goes
+ * back. Claims can still be settled. */
+void broker_stop(struct broker *broker);
+
+/* How many claims the worker wants to hold, 0: any number. A broker that pushes
+ * sends no more than that ahead. */
+void broker_set_prefetch(struct broker *broker, size_t count);
+
+/* Do the claims die with the connection (RabbitMQ)? Then what has not started
+ * must be forgotten when it is lost: somebody else gets it. */
+bool broker_claims_end_with_connection(const struct broker *broker);
+
 size_t broker_queue_count(const struct broker *broker);
 const char *broker_queue_name(const struct broker *broker, size_t index);
 bool broker_queue_active(const struct broker *broker, size_t index);
@@ -212,11 +227,13 @@ enum celery_status broker_publish(struct broker *broker,
 /* What `inspect stats` shows of the connection. Borrowed until the broker is
  * closed; never a password. */
 struct broker_info {
-    const char *transport; /* "redis", "filesystem" */
+    const char *transport; /* "redis", "filesystem", "amqp" */
     const char *hostname;
     const char *userid; /* NULL: none */
     const char *virtual_host;
+    const char *login_method; /* NULL: none */
     int port;
+    bool ssl;
     bool fanout; /* mingle and gossip make sense */
 };
 void broker_info(const struct broker *broker, struct broker_info *ret);

@@ -43,6 +43,10 @@ struct broker_driver {
                                    struct celery_error *err);
     enum celery_status (*declare)(struct broker *broker, const char *queue,
                                   struct celery_error *err);
+    /* May be NULL: the queue is inactive from now on. */
+    void (*cancel)(struct broker *broker, size_t queue);
+    /* May be NULL: see broker_stop(). */
+    void (*stop)(struct broker *broker);
     enum celery_status (*depth)(struct broker *broker, size_t queue,
                                 struct broker_depth *ret,
                                 struct celery_error *err);
@@ -55,16 +59,19 @@ struct broker_driver {
                                   size_t count, size_t *ret_sent,
                                   struct celery_error *err);
     void (*info)(const struct broker *broker, struct broker_info *ret);
+    bool claims_end_with_connection;
 };
 
 struct broker {
     const struct broker_driver *driver;
     struct broker_queue *queues;
     size_t queue_count;
-    bool connected; /* the driver sets and clears it */
+    bool connected;  /* the driver sets and clears it */
+    size_t prefetch; /* how many claims the worker wants; 0: any number */
 };
 
 extern const struct broker_driver redis_broker_driver;
 extern const struct broker_driver spool_broker_driver;
+extern const struct broker_driver amqp_broker_driver;
 
 #endif /* BROKER_BROKER_DRIVER_H */

@@ -71,11 +71,58 @@ size_t consumer_free(const struct worker *worker)
 
 /* --- broker connection ---------------------------------------------------- */
 
+/* What has not started leaves the pool and the schedule, as a list of requests;
+ * the caller frees the array. */
+static struct celery_request **take_unstarted(struct worker *worker,
+                                              size_t *ret_count)
+{
+    size_t count = 0;
+    struct celery_request *list = pool_take_back(worker->pool);
+    struct celery_request **back = xcalloc(worker->count + 1, sizeof(void *));
+    while (list != NULL) {
+        struct celery_request *next =
+            (struct celery_request *)(void *)list->op.next;
+        worker->running--;
+        worker->limited -= list->hard_limit_s > 0 || list->soft_limit_s > 0;
+        suspects_ended(worker, list);
+        back[count++] = list;
+        list = next;
+    }
+    struct celery_request *suspect = NULL;
+    while ((suspect = suspects_take(worker)) != NULL)
+        back[count++] = suspect;
+    struct celery_request *parked = NULL;
+    while ((parked = schedule_take(&worker->schedule)) != NULL) {
+        worker->parked--;
+        worker->unacked++;
+        back[count++] = parked;
+    }
+    *ret_count = count;
+    return back;
+}
+
+/* The claims ended with the connection, and the broker gives what they held to
+ * somebody else, or to us again: what has not started must not run from here. */
+static void forget_unstarted(struct worker *worker)
+{
+    size_t count = 0;
+    struct celery_request **lost = take_unstarted(worker, &count);
+    for (size_t i = 0; i < count; i++)
+        table_remove(worker, lost[i]);
+    free(lost);
+    if (count > 0)
+        LOG_EVENT(LOG_LEVEL_INFO, "claims_forgotten",
+                  LOG_INT("messages", count),
+                  LOG_STR("msg", "the broker delivers them again"));
+}
+
 static void note_lost(struct worker *worker, const char *error)
 {
     worker->connected = false;
     if (worker->lost_since_us != 0)
         return;
+    if (broker_claims_end_with_connection(worker->broker))
+        forget_unstarted(worker);
     worker->lost_since_us = clock_monotonic_us();
     worker->reconnect_due_us = 0;
     backoff_reset(&worker->backoff);
@@ -206,6 +253,7 @@ static void claim(struct worker *worker)
         return;
     if (!worker->more && clock_monotonic_us() < worker->claim_due_us)
         return;
+    broker_set_prefetch(worker->broker, consumer_prefetch(worker));
     enum celery_status st =
         broker_claim(worker->broker, free_slots, deliveries, &count, &err);
     if (st != CELERY_OK) {
@@ -351,35 +399,13 @@ static int newest_first(const void *a, const void *b)
 static void give_back(struct worker *worker)
 {
     size_t count = 0;
-    struct celery_request *list = pool_take_back(worker->pool);
-    struct celery_request **back = calloc(worker->count + 1, sizeof(void *));
-    while (list != NULL) {
-        struct celery_request *next =
-            (struct celery_request *)(void *)list->op.next;
-        worker->running--;
-        worker->limited -= list->hard_limit_s > 0 || list->soft_limit_s > 0;
-        suspects_ended(worker, list);
-        if (back != NULL)
-            back[count++] = list;
-        list = next;
-    }
-    struct celery_request *suspect = NULL;
-    while ((suspect = suspects_take(worker)) != NULL) {
-        if (back != NULL)
-            back[count++] = suspect;
-    }
-    struct celery_request *parked = NULL;
-    while ((parked = schedule_take(&worker->schedule)) != NULL) {
-        worker->parked--;
-        worker->unacked++;
-        if (back != NULL)
-            back[count++] = parked;
-    }
-    if (back != NULL && count > 0)
+    struct celery_request **back = take_unstarted(worker, &count);
+    if (count > 0)
         qsort(back, count, sizeof(void *), newest_first);
     for (size_t i = 0; i < count; i++)
         settle_push(worker, back[i], BROKER_GIVE_BACK, NULL, NULL);
     free(back);
+    broker_stop(worker->broker);
     if (count > 0)
         LOG_EVENT(LOG_LEVEL_INFO, "given_back", LOG_INT("messages", count));
 }

@@ -322,7 +322,7 @@ static void put_broker(struct worker *worker, struct celery_json_writer *w)
     key_text(w, "virtual_host", info.virtual_host);
     key_int(w, "port", info.port);
     key_bool(w, "insist", false);
-    key_bool(w, "ssl", false);
+    key_bool(w, "ssl", info.ssl);
     key_text(w, "transport", info.transport);
     key_int(w, "connect_timeout", 4);
     celery_json_key(w, "transport_options");
@@ -333,7 +333,7 @@ static void put_broker(struct worker *worker, struct celery_json_writer *w)
                    strlen(worker->settings.broker_transport_options)});
     else
         celery_json_put_raw(w, CELERY_STR("{}"));
-    key_null(w, "login_method");
+    key_text(w, "login_method", info.login_method);
     key_null(w, "uri_prefix");
     celery_json_key(w, "heartbeat");
     celery_json_put_double(w, 120.0);

@@ -172,6 +172,7 @@ static void log_start(const struct worker *worker)
 static enum celery_status first_connect(struct worker *worker,
                                         struct celery_error *err)
 {
+    broker_set_prefetch(worker->broker, consumer_prefetch(worker));
     enum celery_status st = broker_connect(worker->broker, err);
     if (st == CELERY_UNSUPPORTED || st == CELERY_INVALID)
         return st;
