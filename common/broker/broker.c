@@ -135,11 +135,27 @@ enum celery_status broker_fence(struct broker *broker, char *tag, bool starting,
     return broker->driver->fence(broker, tag, starting, raw, ret_ours, err);
 }
 
-enum celery_status broker_reclaim(struct broker *broker,
-                                  const char *const *known, size_t count,
-                                  struct celery_error *err)
+bool broker_keeps_messages(const struct broker *broker)
 {
-    return broker->driver->reclaim(broker, known, count, err);
+    return broker->driver->fetch != NULL;
+}
+
+enum celery_status broker_fetch(struct broker *broker, struct broker_kept *kept,
+                                size_t count, struct celery_error *err)
+{
+    return broker->driver->fetch(broker, kept, count, err);
+}
+
+enum celery_status broker_peek(struct broker *broker, struct broker_kept *kept,
+                               size_t count, struct celery_error *err)
+{
+    return broker->driver->peek(broker, kept, count, err);
+}
+
+enum celery_status broker_reclaim(struct broker *broker, broker_known_fn known,
+                                  void *arg, struct celery_error *err)
+{
+    return broker->driver->reclaim(broker, known, arg, err);
 }
 
 enum celery_status broker_maintain(struct broker *broker,
@@ -230,6 +246,9 @@ enum celery_status broker_dead_each(struct broker *broker, const char *queue,
         if (st != CELERY_OK)
             return st;
     }
+    if (broker->driver->dead_each == NULL)
+        return celery_fail(err, CELERY_UNSUPPORTED,
+                           "dead letters of this broker cannot be listed");
     return broker->driver->dead_each(broker, queue, fn, arg, ret, err);
 }
 

@@ -101,10 +101,12 @@ struct broker_settlement {
     const char *tag;
     size_t queue;
     unsigned step;
-    struct celery_str raw; /* not needed for BROKER_ACK */
-    const char *reason;    /* BROKER_DEAD_LETTER: one word, "unknown_task" */
-    const char *detail;    /* BROKER_DEAD_LETTER: for people; may be NULL */
-    bool lost;             /* out: the claim was not ours any more */
+    /* Not needed for BROKER_ACK; for BROKER_GIVE_BACK empty when the broker keeps
+     * messages. */
+    struct celery_str raw;
+    const char *reason; /* BROKER_DEAD_LETTER: one word, "unknown_task" */
+    const char *detail; /* BROKER_DEAD_LETTER: for people; may be NULL */
+    bool lost;          /* out: the claim was not ours any more */
     bool kept; /* out: could not be settled now, nothing was done; ask again */
 };
 
@@ -131,11 +133,32 @@ enum celery_status broker_fence(struct broker *broker, char *tag, bool starting,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 
-/* After a reconnect: known are the tags of all claims the caller holds. Others of
- * ours, taken by a claim whose answer was lost, go back to their queues. */
-enum celery_status broker_reclaim(struct broker *broker,
-                                  const char *const *known, size_t count,
-                                  struct celery_error *err) CELERY_MUST_CHECK;
+/* Does the broker show a claim's message again? Then the worker need not keep it. */
+bool broker_keeps_messages(const struct broker *broker);
+
+/* A claim of which only the tag is known. */
+struct broker_kept {
+    char tag[BROKER_TAG_MAX]; /* in and out, as broker_fence() */
+    struct celery_buf raw;    /* out: appended */
+    bool ours;                /* out */
+};
+
+/* broker_fence() for up to BROKER_CLAIM_MAX claims at once, with their messages. On
+ * failure nothing is known of any of them. */
+enum celery_status broker_fetch(struct broker *broker, struct broker_kept *kept,
+                                size_t count, struct celery_error *err)
+    CELERY_MUST_CHECK;
+/* Their messages, to show them; changes nothing. */
+enum celery_status broker_peek(struct broker *broker, struct broker_kept *kept,
+                               size_t count, struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* After a reconnect: claims of ours that the caller does not know, taken by a claim
+ * whose answer was lost, go back to their queues. */
+typedef bool (*broker_known_fn)(void *arg, const char *tag);
+enum celery_status broker_reclaim(struct broker *broker, broker_known_fn known,
+                                  void *arg, struct celery_error *err)
+    CELERY_MUST_CHECK;
 
 /* Once a second: liveness, dead neighbours' claims, binding refresh. */
 enum celery_status broker_maintain(struct broker *broker,

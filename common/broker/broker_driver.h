@@ -36,9 +36,13 @@ struct broker_driver {
     enum celery_status (*fence)(struct broker *broker, char *tag, bool starting,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err);
-    enum celery_status (*reclaim)(struct broker *broker,
-                                  const char *const *known, size_t count,
-                                  struct celery_error *err);
+    /* Both NULL: claims show their messages once. */
+    enum celery_status (*fetch)(struct broker *broker, struct broker_kept *kept,
+                                size_t count, struct celery_error *err);
+    enum celery_status (*peek)(struct broker *broker, struct broker_kept *kept,
+                               size_t count, struct celery_error *err);
+    enum celery_status (*reclaim)(struct broker *broker, broker_known_fn known,
+                                  void *arg, struct celery_error *err);
     enum celery_status (*maintain)(struct broker *broker,
                                    struct celery_error *err);
     enum celery_status (*declare)(struct broker *broker, const char *queue,

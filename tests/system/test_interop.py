@@ -317,30 +317,6 @@ def test_celeryc_call(real, started):
     assert nowhere.returncode == 69 and "cannot connect" in nowhere.stderr
 
 
-def test_a_parked_claim_starts_under_a_new_tag(real, started):
-    """kombu reads expired tags and moves each of them later without another look:
-    what starts here must not be found under a tag that it may have read."""
-    client = real.server.client()
-    worker = ModuleWorker(real.folder, real.broker, real.backend, "-c", "1",
-                          CELERY_TASK_ACKS_LATE=1)
-    started.append(worker)
-    worker.ready()
-    task = send(real, "t.sleep", 2, countdown=1.5)
-    parked, = wait_for(lambda: client.hkeys("unacked"), "the task is claimed")
-    assert client.zscore("unacked_index", parked) > time.time() + 0.5, "stamped into the future"
-    running, = wait_for(lambda: [tag for tag in client.hkeys("unacked") if tag != parked],
-                        "it runs under another tag")
-    assert running == parked + b".1"
-    assert client.zrange("unacked_index", 0, -1) == [running]
-    # What kombu's restore_by_tag() does with the tag it read before.
-    assert client.hget("unacked", parked) is None
-    wait_for(lambda: real.server.client(1).exists(f"celery-task-meta-{task}"),
-             "the task's result is stored")
-    wait_for(lambda: client.hlen("unacked") == 0, "the claim is acked by its new tag")
-    assert client.zcard("unacked_index") == 0 and client.llen("celery") == 0
-    assert worker.stop() == 0
-
-
 def http_json(port, path):
     import urllib.request
 

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "log/log.h"
+#include "runtime/parked.h"
 #include "runtime/worker_state.h"
 
 enum {
@@ -53,7 +54,7 @@ size_t consumer_free(const struct worker *worker)
     if (worker->phase != WORKER_RUNNING)
         return 0;
     /* Acked early and not over: while the result backend is away they pile up. */
-    if (worker->count - worker->parked - worker->unacked >= ACKED_MAX)
+    if (worker->count - worker->schedule.held - worker->unacked >= ACKED_MAX)
         return 0;
     size_t used = worker->unacked;
     if (worker->settings.fair && worker->running > used)
@@ -91,12 +92,9 @@ static struct celery_request **take_unstarted(struct worker *worker,
     struct celery_request *suspect = NULL;
     while ((suspect = suspects_take(worker)) != NULL)
         back[count++] = suspect;
-    struct celery_request *parked = NULL;
-    while ((parked = schedule_take(&worker->schedule)) != NULL) {
-        worker->parked--;
-        worker->unacked++;
-        back[count++] = parked;
-    }
+    struct celery_request *held = NULL;
+    while ((held = parked_take_held(worker)) != NULL)
+        back[count++] = held;
     *ret_count = count;
     return back;
 }
@@ -174,13 +172,10 @@ static void renew_leases(struct worker *worker)
 static void reclaim(struct worker *worker)
 {
     struct celery_error err = {0};
-    const char **tags = xcalloc(worker->count + 1, sizeof *tags);
-    for (size_t i = 0; i < worker->count; i++)
-        tags[i] = worker->table[i]->tag;
     check_broker(worker,
-                 broker_reclaim(worker->broker, tags, worker->count, &err),
+                 broker_reclaim(worker->broker, parked_knows, worker, &err),
                  &err);
-    free(tags);
+    parked_knows_done(worker);
 }
 
 static void connected(struct worker *worker)
@@ -338,6 +333,7 @@ static void run_timers(struct worker *worker)
         heartbeat_send(worker, "worker-heartbeat");
     if (due(&worker->tick_due_us, USEC_PER_SEC)) {
         check_broker(worker, broker_maintain(worker->broker, &err), &err);
+        parked_renew(worker);
         revoked_purge(&worker->revoked);
     }
     if (broker_connected(worker->broker)
@@ -400,14 +396,16 @@ static void give_back(struct worker *worker)
 {
     size_t count = 0;
     struct celery_request **back = take_unstarted(worker, &count);
+    size_t parked = parked_give_back(worker);
     if (count > 0)
         qsort(back, count, sizeof(void *), newest_first);
     for (size_t i = 0; i < count; i++)
         settle_push(worker, back[i], BROKER_GIVE_BACK, NULL, NULL);
     free(back);
     broker_stop(worker->broker);
-    if (count > 0)
-        LOG_EVENT(LOG_LEVEL_INFO, "given_back", LOG_INT("messages", count));
+    if (count + parked > 0)
+        LOG_EVENT(LOG_LEVEL_INFO, "given_back",
+                  LOG_INT("messages", count + parked));
 }
 
 void consumer_shutdown(struct worker *worker, bool cold)
@@ -483,7 +481,7 @@ static void turn(struct worker *worker)
     drain_pool(worker);
     settle_flush(worker);
     if (worker->phase == WORKER_RUNNING) {
-        dispatch_due(worker);
+        parked_due(worker);
         claim(worker);
         suspects_run(worker);
     }

@@ -12,6 +12,7 @@
 #include "base/xalloc.h"
 #include "client/task_publish.h"
 #include "log/log.h"
+#include "runtime/parked.h"
 #include "runtime/worker_state.h"
 
 enum { BATCH_MAX = 256, BATCH_BYTES = 1 << 20, READY_MAX = BROKER_CLAIM_MAX };
@@ -97,6 +98,7 @@ static void count_running(struct worker *worker,
 /* Links what may run together, in the order of the claims. */
 void dispatch_flush(struct worker *worker)
 {
+    parked_flush(worker);
     struct celery_request *heads[READY_MAX];
     size_t count = 0;
     for (size_t i = 0; i < ready_count; i++) {
@@ -125,20 +127,6 @@ void dispatch_flush(struct worker *worker)
     ready_count = 0;
     if (count > 0)
         pool_submit(worker->pool, heads, count);
-}
-
-static void park(struct worker *worker, struct celery_request *request)
-{
-    const struct broker_lease lease = {
-        request->tag, (double)request->message.eta_us / USEC_PER_SEC};
-    struct celery_error err = {0};
-    request->state = REQUEST_PARKED;
-    worker->parked++;
-    worker->unacked--;
-    schedule_add(&worker->schedule, request->message.eta_us, request);
-    if (broker_renew(worker->broker, &lease, 1, &err) != CELERY_OK)
-        LOG_EVENT(LOG_LEVEL_WARNING, "lease_not_renewed",
-                  LOG_STR("error", err.msg));
 }
 
 static bool is_empty(struct celery_json value)
@@ -192,10 +180,11 @@ static void accept(struct worker *worker, struct celery_request *request)
         settle_revoked(worker, request);
         return;
     }
-    send_received(worker, request);
-    if (request->message.eta_us != CELERY_TIME_NONE
+    if (!request->was_parked)
+        send_received(worker, request);
+    if (!request->was_parked && request->message.eta_us != CELERY_TIME_NONE
         && request->message.eta_us > clock_wall_us())
-        park(worker, request);
+        parked_add(worker, request);
     else
         make_ready(worker, request);
 }
@@ -245,10 +234,12 @@ static void look_up(struct worker *worker, struct celery_request *request)
         accept(worker, request);
 }
 
-void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
+static void take_delivery(struct worker *worker,
+                          struct broker_delivery *delivery, bool was_parked)
 {
     struct celery_request *request = request_new(delivery);
     struct celery_error err = {0};
+    request->was_parked = was_parked;
     request->hostname = worker->settings.nodename;
     request->seq = worker->next_seq++;
     table_add(worker, request);
@@ -263,6 +254,16 @@ void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
         refuse(worker, request, seal, "CELERY_C_REQUIRE_SIGNED");
     else
         look_up(worker, request);
+}
+
+void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
+{
+    take_delivery(worker, delivery, false);
+}
+
+void dispatch_due(struct worker *worker, struct broker_delivery *delivery)
+{
+    take_delivery(worker, delivery, true);
 }
 
 bool dispatch_fence(struct worker *worker, struct celery_request *request,
@@ -297,8 +298,8 @@ void dispatch_stale(struct worker *worker, struct celery_request *request)
         request->state = REQUEST_PARKED;
         worker->parked++;
         worker->unacked--;
-        schedule_add(&worker->schedule, clock_wall_us() + USEC_PER_SEC,
-                     request);
+        schedule_hold(&worker->schedule, clock_wall_us() + USEC_PER_SEC,
+                      request);
         return;
     }
     if (ours)
@@ -307,10 +308,9 @@ void dispatch_stale(struct worker *worker, struct celery_request *request)
         table_remove(worker, request);
 }
 
-static void unpark(struct worker *worker, struct celery_request *request)
+void dispatch_held(struct worker *worker, struct celery_request *request)
 {
-    worker->parked--;
-    worker->unacked++;
+    request->was_parked = true;
     if (is_expired(&request->message)
         || revoked_has(&worker->revoked, request->id)) {
         request->expired = is_expired(&request->message);
@@ -318,12 +318,4 @@ static void unpark(struct worker *worker, struct celery_request *request)
         return;
     }
     dispatch_stale(worker, request);
-}
-
-void dispatch_due(struct worker *worker)
-{
-    int64_t now = clock_wall_us();
-    while (schedule_next_us(&worker->schedule) <= now
-           && broker_connected(worker->broker))
-        unpark(worker, schedule_take(&worker->schedule));
 }

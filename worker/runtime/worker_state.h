@@ -81,12 +81,14 @@ struct worker {
     struct celery_request **table; /* every claim held */
     size_t count;
     size_t cap;
-    size_t parked;  /* of them: waiting for their ETA */
-    size_t unacked; /* of them: not acked and not parked */
+    size_t parked;  /* waiting for their ETA; in the table or by tag alone */
+    size_t unacked; /* of the table: not acked and not parked */
     size_t running; /* submitted to the pool and not back */
     size_t limited; /* of them: with a time limit */
     uint64_t next_seq;
     struct schedule schedule;
+    size_t parked_cursor;     /* where the renewal of leases goes on */
+    struct known_tags *known; /* while the broker asks which claims we hold */
 
     struct celery_request *suspects; /* wait for their turn; by batch_next */
     struct celery_request **suspects_tail;
@@ -126,9 +128,12 @@ struct worker {
 
 /* dispatch.c */
 void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery);
+/* The same for one whose ETA has come. */
+void dispatch_due(struct worker *worker, struct broker_delivery *delivery);
+/* A request that was held until its time. */
+void dispatch_held(struct worker *worker, struct celery_request *request);
 /* Hands what was dispatched since the last call to the pool. */
 void dispatch_flush(struct worker *worker);
-void dispatch_due(struct worker *worker);
 void dispatch_stale(struct worker *worker, struct celery_request *request);
 /* Enters the request in the table, as unacked. */
 void table_add(struct worker *worker, struct celery_request *request);

@@ -54,15 +54,6 @@ enum celery_status request_decode(struct celery_request *request,
     return st;
 }
 
-void request_strip(struct celery_request *request)
-{
-    celery_buf_done(&request->raw);
-    celery_arena_done(&request->arena);
-    request->envelope = (struct celery_envelope){.priority = 0};
-    request->message = (struct celery_message){.protocol = 0};
-    request->id = NULL;
-}
-
 struct celery_request *request_clone(const struct celery_request *request,
                                      unsigned accept,
                                      const struct celery_limits *limits)

@@ -184,12 +184,12 @@ static enum celery_status amqp_renew(struct broker *broker,
 
 /* The server gives back by itself what a lost connection held. */
 static enum celery_status amqp_reclaim(struct broker *broker,
-                                       const char *const *known, size_t count,
+                                       broker_known_fn known, void *arg,
                                        struct celery_error *err)
 {
     (void)broker;
     (void)known;
-    (void)count;
+    (void)arg;
     (void)err;
     return CELERY_OK;
 }

@@ -97,6 +97,24 @@ enum celery_status redis_fence(struct broker *broker, char *tag, bool starting,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err) CELERY_MUST_CHECK;
 
+/* How long ',"",' queue ']' is, which stands behind the message in a claim. */
+size_t redis_claim_tail_len(const char *queue);
+
+/* redis_kept.c */
+enum celery_status redis_fetch(struct broker *broker, struct broker_kept *kept,
+                               size_t count, struct celery_error *err)
+    CELERY_MUST_CHECK;
+enum celery_status redis_peek(struct broker *broker, struct broker_kept *kept,
+                              size_t count, struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* Appends the question of redis_fence() to the pipeline. fenced gets the tag that
+ * the claim has when the answer is a text. */
+void redis_fence_append(struct redis_broker *rb, const char *tag, bool starting,
+                        bool want_message, char fenced[BROKER_TAG_MAX]);
+/* The message inside '[' message ',"",' queue ']'; empty when it is no claim. */
+struct celery_str redis_unwrap(const char *value, size_t len);
+
 /* Was the claim marked as started when it got this tag? */
 bool redis_tag_started(const char *tag);
 
@@ -114,9 +132,10 @@ enum celery_status redis_settle(struct broker *broker,
 struct redis_move {
     struct celery_str tag;
     const char *list_key;
-    struct celery_str text;
-    bool to_front;         /* RPUSH: the next one popped */
-    const char *alive_key; /* not NULL: only while this key does not exist */
+    struct celery_str text; /* empty: the message of the claim itself */
+    size_t tail_len;        /* then: of what stands behind it */
+    bool to_front;          /* RPUSH: the next one popped */
+    const char *alive_key;  /* not NULL: only while this key does not exist */
     const char
         *max_score; /* not NULL: only while the score has not passed it */
 };
@@ -144,9 +163,9 @@ enum celery_status redis_restore_orphans(struct redis_broker *rb,
     CELERY_MUST_CHECK;
 /* Gives back claims of ours that the caller does not know of, when a claim's
  * answer was lost. */
-enum celery_status redis_reclaim(struct broker *broker,
-                                 const char *const *known, size_t count,
-                                 struct celery_error *err) CELERY_MUST_CHECK;
+enum celery_status redis_reclaim(struct broker *broker, broker_known_fn known,
+                                 void *arg, struct celery_error *err)
+    CELERY_MUST_CHECK;
 enum celery_status redis_restore_expired(struct redis_broker *rb,
                                          struct celery_error *err)
     CELERY_MUST_CHECK;

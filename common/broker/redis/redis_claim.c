@@ -152,6 +152,14 @@ static char *json_string(const char *text)
     return copy;
 }
 
+size_t redis_claim_tail_len(const char *queue)
+{
+    char *text = json_string(queue);
+    size_t len = strlen(",\"\",]") + strlen(text);
+    free(text);
+    return len;
+}
+
 /* Priority step ascending; within a step the queues, the first one rotating. */
 static void list_order(struct redis_broker *rb, struct claim_call *call)
 {
@@ -261,7 +269,7 @@ enum celery_status redis_claim(struct broker *broker, size_t max,
 /* The message inside '[' message ',"",' queue ']'. Our own claims only: the
  * queue is a JSON string that holds no raw quote, so the tail is found from the
  * end. */
-static struct celery_str unwrap(const char *value, size_t len)
+struct celery_str redis_unwrap(const char *value, size_t len)
 {
     static const char mark[] = ",\"\",";
     struct celery_str none = {NULL, 0};
@@ -295,46 +303,52 @@ static void next_tag(const char *tag, bool starting, char ret[BROKER_TAG_MAX])
                    starting ? "s" : "", times + 1);
 }
 
-enum celery_status redis_fence(struct broker *broker, char *tag, bool starting,
-                               struct celery_buf *raw, bool *ret_ours,
-                               struct celery_error *err)
+void redis_fence_append(struct redis_broker *rb, const char *tag, bool starting,
+                        bool want_message, char fenced[BROKER_TAG_MAX])
 {
-    struct redis_broker *rb = redis_broker(broker);
-    char fenced[BROKER_TAG_MAX];
-    next_tag(tag, starting, fenced);
     char *keys[] = {redis_key(rb, "unacked"), redis_key(rb, "unacked_index"),
                     redis_alive_key(rb, rb->uuid),
                     redis_key(rb, "celery-c.workers")};
+    next_tag(tag, starting, fenced);
     const struct celery_str argv[] = {{keys[0], strlen(keys[0])},
                                       {keys[1], strlen(keys[1])},
                                       {keys[2], strlen(keys[2])},
                                       {keys[3], strlen(keys[3])},
                                       {tag, strlen(tag)},
                                       {fenced, strlen(fenced)},
-                                      {raw != NULL ? "1" : "0", 1},
+                                      {want_message ? "1" : "0", 1},
                                       {rb->uuid, strlen(rb->uuid)},
                                       {rb->identity, strlen(rb->identity)}};
+    redis_script_append(rb->commands, &fence_script,
+                        sizeof keys / sizeof keys[0],
+                        sizeof argv / sizeof argv[0], argv);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        free(keys[i]);
+}
+
+enum celery_status redis_fence(struct broker *broker, char *tag, bool starting,
+                               struct celery_buf *raw, bool *ret_ours,
+                               struct celery_error *err)
+{
+    struct redis_broker *rb = redis_broker(broker);
+    char fenced[BROKER_TAG_MAX];
     redisReply *reply = NULL;
     *ret_ours = false;
+    redis_fence_append(rb, tag, starting, raw != NULL, fenced);
     enum celery_status st =
-        redis_script_run(rb->commands, &fence_script,
-                         sizeof keys / sizeof keys[0],
-                         sizeof argv / sizeof argv[0], argv,
-                         redis_broker_deadline(rb), &reply, err);
+        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
     if (st == CELERY_OK) {
         *ret_ours = reply->type == REDIS_REPLY_STRING;
         if (*ret_ours && raw != NULL)
-            celery_buf_append(raw, unwrap(reply->str, reply->len));
+            celery_buf_append(raw, redis_unwrap(reply->str, reply->len));
         if (*ret_ours)
             memcpy(tag, fenced, strlen(fenced) + 1);
         freeReplyObject(reply);
+        return CELERY_OK;
     }
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        free(keys[i]);
-    if (!redis_broker_fatal(st))
-        return st;
     /* It may have moved: what the caller knows as the old tag is then given back
-     * by redis_reclaim(), and the caller's next question finds neither. */
+     * by redis_reclaim(), and the caller's next question finds neither. A NOSCRIPT
+     * is an INVALID answer; connecting again loads the scripts. */
     rb->claim_unsure = true;
-    return redis_broker_drop(rb, st);
+    return redis_broker_drop(rb, redis_broker_fatal(st) ? st : CELERY_CLOSED);
 }

@@ -343,14 +343,8 @@ static enum celery_status restore_if_dead(struct redis_broker *rb,
     return st != CELERY_OK ? st : released;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-enum celery_status redis_reclaim(struct broker *broker,
-                                 const char *const *known, size_t count,
-                                 struct celery_error *err)
+enum celery_status redis_reclaim(struct broker *broker, broker_known_fn known,
+                                 void *arg, struct celery_error *err)
 {
     struct redis_broker *rb = redis_broker(broker);
     struct restore_list ours = {0};
@@ -359,16 +353,11 @@ enum celery_status redis_reclaim(struct broker *broker,
     if (!rb->claim_unsure)
         return CELERY_OK;
     enum celery_status st = find_claims(rb, rb->uuid, &ours, err);
-    const char **sorted = xcalloc(count + 1, sizeof *sorted);
-    for (size_t i = 0; i < count; i++)
-        sorted[i] = known[i];
-    qsort(sorted, count, sizeof *sorted, by_text);
-    for (size_t i = 0; i < ours.count; i++) {
+    for (size_t i = 0; i < ours.count && st == CELERY_OK; i++) {
         const char *tag = ours.items[i].tag;
-        if (bsearch(&tag, sorted, count, sizeof *sorted, by_text) == NULL)
+        if (!known(arg, tag))
             list_add(&unknown, tag, strlen(tag), ours.items[i].order);
     }
-    free(sorted);
     if (st == CELERY_OK)
         st = restore_all(rb, &unknown, &no_guard, "lost_claims_given_back",
                          rb->uuid, err);

@@ -328,12 +328,12 @@ static enum celery_status spool_maintain(struct broker *broker,
 
 /* A claim is a rename: it cannot have happened without our knowing. */
 static enum celery_status spool_reclaim(struct broker *broker,
-                                        const char *const *known, size_t count,
+                                        broker_known_fn known, void *arg,
                                         struct celery_error *err)
 {
     (void)broker;
     (void)known;
-    (void)count;
+    (void)arg;
     (void)err;
     return CELERY_OK;
 }
