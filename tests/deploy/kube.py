@@ -124,7 +124,7 @@ class Kube:
     def create_namespace(self, name):
         """For real: one of the same dry run does not count."""
         if self.kubectl("get", "namespace", name).returncode != 0:
-            self.check("create", "namespace", name)
+            self.check("create", "--save-config", "namespace", name)
 
     def set_status(self, kind, name, namespace, **status):
         self.check("patch", kind, name, "-n", namespace, "--subresource=status",
