@@ -5,7 +5,8 @@ with the Prometheus operator. Nothing but the groups changes places.
 
   make_rules.py [FILE...]   prints the object made of the files
   make_rules.py --write     writes prometheus-rules.yaml beside this file, made of
-                            prometheus/alerts/*.yaml, and lists it in Kustomization
+                            prometheus/alerts and prometheus/rules, and lists it
+                            in Kustomization
 """
 import pathlib
 import sys
@@ -13,7 +14,11 @@ import sys
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
-ALERTS = HERE.parents[1] / "prometheus/alerts"
+PROMETHEUS = HERE.parents[1] / "prometheus"
+
+
+def sources():
+    return sorted(PROMETHEUS.glob("alerts/*.yaml")) + sorted(PROMETHEUS.glob("rules/*.yaml"))
 
 
 def make(paths):
@@ -25,15 +30,14 @@ def make(paths):
                      "labels": {"app.kubernetes.io/part-of": "cricalgo"}},
         "spec": {"groups": groups},
     }, sort_keys=False, width=1000, allow_unicode=True)
-    return "# SPDX-License-Identifier: MIT\n# Made by make_rules.py; edit prometheus/alerts.\n" + body
+    return "# SPDX-License-Identifier: MIT\n# Made by make_rules.py; edit what is in prometheus/.\n" + body
 
 
 def main(words):
     if words != ["--write"]:
         sys.stdout.write(make(words))
         return
-    paths = sorted(ALERTS.glob("*.y*ml"))
-    (HERE / "prometheus-rules.yaml").write_text(make(paths))
+    (HERE / "prometheus-rules.yaml").write_text(make(sources()))
     listed = HERE / "Kustomization"
     if "prometheus-rules.yaml" not in listed.read_text():
         listed.write_text(listed.read_text().rstrip() + "\n  - prometheus-rules.yaml\n")

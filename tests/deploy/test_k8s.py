@@ -323,7 +323,8 @@ def test_rules_are_made_of_the_alerts(tmp_path, schemas):
 
 def test_rules_are_those_of_prometheus():
     """Once prometheus/alerts is there, the object is made of it and part of the build."""
-    alerts = sorted((ROOT / "prometheus/alerts").glob("*.y*ml"))
+    alerts = sorted((ROOT / "prometheus").glob("alerts/*.yaml"))
+    alerts += sorted((ROOT / "prometheus").glob("rules/*.yaml"))
     rules = K8S / "monitoring/prometheus-rules.yaml"
     if not alerts:
         assert not rules.exists()
