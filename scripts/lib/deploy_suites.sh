@@ -43,6 +43,49 @@ go_tool() {
   fi || { tail -n 20 "$log" >&2; return 1; }
 }
 
+deploy_tools() {
+  make_deploy_venv || { not_ok "installing the validators with pip"; return 1; }
+  manifest_tools || { not_ok "building the validators of Kubernetes manifests"; return 1; }
+}
+
+# $1: a pytest marker expression.
+deploy_tests() {
+  asan_build || return
+  make_venvs || { not_ok "installing Celery with pip"; return; }
+  deploy_tools || return
+  local log=build-deploy.log select=() status summary
+  [ -z "${T_SELECT:-}" ] || select=(-k "$T_SELECT")
+  (cd tests/deploy && PATH=$TOOLS/bin:$VENV_DEPLOY/bin:$PATH \
+    CRICALGO_BUILD=$PWD/../../$ASAN_BUILD CRICALGO_TOOLS=$TOOLS \
+    CRICALGO_PY57=$VENV_57/bin/python CRICALGO_PY52=$VENV_52/bin/python \
+    "$VENV_DEPLOY/bin/python" -m pytest -q -p no:cacheprovider --timeout 300 \
+    --durations 10 -m "$1" "${select[@]}") >"$log" 2>&1
+  status=$?
+  summary=$(tail -n 1 "$log")
+  passed=$((passed + $(count_of passed "$summary")))
+  failed=$((failed + $(count_of failed "$summary") + $(count_of 'error' "$summary")))
+  if [ "$status" -ne 0 ]; then
+    tail -n 120 "$log" >&2
+    [[ $summary == *failed* || $summary == *error* ]] || not_ok "pytest"
+  else
+    tail -n 14 "$log" >&2
+  fi
+}
+
+suite_deploy() {
+  ensure_packages "${DEPLOY_PACKAGES[@]}"
+  deploy_tests "not nightly"
+}
+
+# The long tier: what takes minutes to build or to run.
+suite_nightly() {
+  ensure_packages "${DEPLOY_PACKAGES[@]}" "${NIGHTLY_PACKAGES[@]}"
+  kube_tools || { not_ok "building the API server"; return; }
+  deploy_tests nightly
+}
+
+# --- what looks at k8s/ ---------------------------------------------------------
+
 MANIFEST_TOOLS=tests/deploy/tools/manifests
 KEDA=github.com/kedacore/keda/v2@v2.21.0
 
@@ -84,6 +127,7 @@ manifest_tools() {
 # The API server and kubectl, for the long tier: four minutes of two cores.
 kube_tools() {
   local name go log version=v1.37.2 at=k8s.io/component-base/version
+  ensure_packages etcd-server openssl
   go=$(go_command) || return
   mkdir -p "$TOOLS/bin"
   for name in kube-apiserver kubectl; do
@@ -96,45 +140,4 @@ kube_tools() {
       return 1
     }
   done
-}
-
-deploy_tools() {
-  make_deploy_venv || { not_ok "installing the validators with pip"; return 1; }
-  manifest_tools || { not_ok "building the validators of Kubernetes manifests"; return 1; }
-}
-
-# $1: a pytest marker expression.
-deploy_tests() {
-  asan_build || return
-  make_venvs || { not_ok "installing Celery with pip"; return; }
-  deploy_tools || return
-  local log=build-deploy.log select=() status summary
-  [ -z "${T_SELECT:-}" ] || select=(-k "$T_SELECT")
-  (cd tests/deploy && PATH=$TOOLS/bin:$VENV_DEPLOY/bin:$PATH \
-    CRICALGO_BUILD=$PWD/../../$ASAN_BUILD CRICALGO_TOOLS=$TOOLS \
-    CRICALGO_PY57=$VENV_57/bin/python CRICALGO_PY52=$VENV_52/bin/python \
-    "$VENV_DEPLOY/bin/python" -m pytest -q -p no:cacheprovider --timeout 300 \
-    --durations 10 -m "$1" "${select[@]}") >"$log" 2>&1
-  status=$?
-  summary=$(tail -n 1 "$log")
-  passed=$((passed + $(count_of passed "$summary")))
-  failed=$((failed + $(count_of failed "$summary") + $(count_of 'error' "$summary")))
-  if [ "$status" -ne 0 ]; then
-    tail -n 120 "$log" >&2
-    [[ $summary == *failed* || $summary == *error* ]] || not_ok "pytest"
-  else
-    tail -n 14 "$log" >&2
-  fi
-}
-
-suite_deploy() {
-  ensure_packages "${DEPLOY_PACKAGES[@]}"
-  deploy_tests "not nightly"
-}
-
-# The long tier: what takes minutes to build or to run.
-suite_nightly() {
-  ensure_packages "${DEPLOY_PACKAGES[@]}" "${NIGHTLY_PACKAGES[@]}"
-  kube_tools || { not_ok "building the API server"; return; }
-  deploy_tests nightly
 }
