@@ -175,6 +175,15 @@ def test_secret_template_starts_no_api(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_document_names_files_that_are_there():
+    text = (ROOT / "docs/kubernetes.md").read_text()
+    names = set(re.findall(r"(?:k8s|tests|compose|scripts)/[\w./*-]*[\w*/]", text))
+    assert len(names) > 15
+    # Others bring these.
+    names -= {"compose/Dockerfile"}
+    assert [n for n in sorted(names) if not list(ROOT.glob(n.rstrip("/")))] == []
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_settings_are_accepted(worlds, overlay):
     """Each program, given its pod's environment, finds nothing wrong with it."""

@@ -48,6 +48,10 @@ def test_overlay_is_accepted(kube, worlds, overlay):
     changed = [line for line in again.splitlines() if not line.endswith("unchanged")
                and not line.startswith("poddisruptionbudget")]
     assert changed == []
+    app = kube.get("deployment", "app", "-n", worlds[overlay].namespace)
+    modes = [v["secret"]["defaultMode"] for v in app["spec"]["template"]["spec"]["volumes"]
+             if "secret" in v]
+    assert modes == [0o440]
     for o in worlds[overlay].of("HorizontalPodAutoscaler", "ScaledObject"):
         if o["metadata"]["name"] in ("worker", "worker-hpa"):
             kube.check("delete", o["kind"], o["metadata"]["name"], "-n", worlds[overlay].namespace)
