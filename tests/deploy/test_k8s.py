@@ -291,6 +291,14 @@ def test_bad_sample_is_caught(worlds, schemas, tmp_path, path):
             assert code == 0, f"{checker} does catch it: {text}"
 
 
+def test_a_key_twice_is_refused(schemas, tmp_path):
+    """What a YAML reader takes without a word: the last one wins."""
+    text = (K8S / "base/configmap.yaml").read_text() + "  CURRENCY: USD\n"
+    (tmp_path / "c.yaml").write_text(text)
+    code, said = kubeconform(schemas, tmp_path / "c.yaml")
+    assert code != 0 and "CURRENCY" in said, said
+
+
 def test_every_check_has_a_bad_sample():
     shown = {c for path in SAMPLES for c in load_sample(path)["caught"]}
     assert set(k8s_world.CHECKS) | {"kubeconform", "istioprog", "kube-score", "apiserver"} == shown

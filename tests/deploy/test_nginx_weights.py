@@ -222,3 +222,20 @@ def test_an_unknown_upstream_is_refused(nginx):
     code, text = nginx.test()
     path.write_text(nginx.conf)
     assert code != 0 and "host not found in upstream" in text
+
+
+@pytest.mark.parametrize("change, finds", [
+    (None, None),
+    (("Host $host;", "Host $http_host;"), "host_spoofing"),
+    (("http://cricalgo_upstream;", "http://$arg_to;"), "ssrf"),
+])
+def test_gixy(nginx, tmp_path, change, finds):
+    """No hole of the usual kinds; one that is made is found."""
+    text = nginx.conf if change is None else nginx.conf.replace(*change)
+    assert change is None or text != nginx.conf
+    path = tmp_path / "nginx.conf"
+    path.write_text("worker_rlimit_nofile 2048;\nevents { worker_connections 1024; }\n"
+                    f"http {{\n{text}\n}}\n")
+    done = subprocess.run(["gixy", path], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (finds is None), done.stdout + done.stderr
+    assert finds is None or f"[{finds}]" in done.stdout, done.stdout
