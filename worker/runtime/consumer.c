@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/xalloc.h"
 #include "log/log.h"
 #include "runtime/parked.h"
@@ -259,6 +260,8 @@ static void claim(struct worker *worker)
         worker->more = false;
         return;
     }
+    if (count > 0)
+        FAILPOINT("after-claim");
     worker->more = count > 0;
     worker->claim_due_us = next_claim_us(worker, count);
     for (size_t i = 0; i < count; i++)
