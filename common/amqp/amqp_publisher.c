@@ -46,13 +46,12 @@ static void answer(struct batch *batch, size_t index, enum amqp_outcome outcome)
     batch->open--;
 }
 
-/* Is the item at index answered? Acks come out of order, so open items are told
- * by a mark: what is answered has an outcome, and returned ones wait for their
- * ack in WAITING. */
+/* Answers come in any order, and a returned message has its outcome before its
+ * ack: what is answered stands in a list of its own. */
 static void on_answer(struct batch *batch, uint64_t tag, bool multiple,
                       enum amqp_outcome outcome, bool *answered)
 {
-    if (tag < batch->first_tag && !(multiple && tag == 0))
+    if (batch->sent == 0 || (tag != 0 && tag < batch->first_tag))
         return; /* of a call that gave up waiting */
     size_t last = tag == 0 ? batch->sent - 1 : (size_t)(tag - batch->first_tag);
     if (last >= batch->sent)
@@ -140,34 +139,54 @@ static enum celery_status blocked(struct celery_error *err)
                        "or disk)");
 }
 
-/* Reads until no more than open_max are unanswered; open_max SIZE_MAX: what is
- * there. */
-static enum celery_status drain(struct amqp_publisher *publisher,
-                                struct batch *batch, size_t open_max,
-                                int64_t deadline_us, bool *answered,
-                                struct celery_error *err)
+static enum celery_status read_one(struct amqp_publisher *publisher,
+                                   struct batch *batch, int64_t deadline_us,
+                                   bool *answered, bool *ret_something,
+                                   struct celery_error *err)
 {
-    bool wait = open_max != SIZE_MAX;
-    for (;;) {
-        struct amqp_input input;
-        if (wait && batch->open <= open_max)
-            return CELERY_OK;
+    struct amqp_input input;
+    enum celery_status st =
+        amqp_conn_next(publisher->conn, deadline_us, &input, err);
+    *ret_something = st == CELERY_OK && input.kind != AMQP_INPUT_NONE;
+    if (*ret_something)
+        st = on_input(publisher, batch, &input, answered, err);
+    return st;
+}
+
+/* Reads what is there; also the end of an alarm. */
+static enum celery_status read_all(struct amqp_publisher *publisher,
+                                   struct batch *batch, bool *answered,
+                                   struct celery_error *err)
+{
+    bool more = true;
+    while (more) {
+        enum celery_status st =
+            read_one(publisher, batch, 0, answered, &more, err);
+        if (st != CELERY_OK)
+            return st;
+    }
+    return amqp_conn_blocked(publisher->conn) ? blocked(err) : CELERY_OK;
+}
+
+/* Reads until everything that was sent is answered. */
+static enum celery_status wait_answers(struct amqp_publisher *publisher,
+                                       struct batch *batch, int64_t deadline_us,
+                                       bool *answered, struct celery_error *err)
+{
+    bool something = false;
+    while (batch->open > 0) {
         if (amqp_conn_blocked(publisher->conn))
             return blocked(err);
-        if (wait && clock_monotonic_us() >= deadline_us)
+        if (clock_monotonic_us() >= deadline_us)
             return celery_fail(err, CELERY_TIMEOUT,
                                "RabbitMQ did not confirm %zu messages in time",
                                batch->open);
         enum celery_status st =
-            amqp_conn_next(publisher->conn, wait ? deadline_us : 0, &input,
-                           err);
-        if (st == CELERY_OK)
-            st = on_input(publisher, batch, &input, answered, err);
+            read_one(publisher, batch, deadline_us, answered, &something, err);
         if (st != CELERY_OK)
             return st;
-        if (!wait && input.kind == AMQP_INPUT_NONE)
-            return CELERY_OK;
     }
+    return CELERY_OK;
 }
 
 /* A server under an alarm does not read: what it has to say comes first, and a
@@ -177,8 +196,7 @@ static enum celery_status make_room(struct amqp_publisher *publisher,
                                     bool *answered, struct celery_error *err)
 {
     for (;;) {
-        enum celery_status st =
-            drain(publisher, batch, SIZE_MAX, deadline_us, answered, err);
+        enum celery_status st = read_all(publisher, batch, answered, err);
         if (st != CELERY_OK)
             return st;
         short got = 0;
@@ -245,7 +263,7 @@ static enum celery_status send_window(struct amqp_publisher *publisher,
             st = send_one(publisher, &batch, err);
     }
     if (st == CELERY_OK)
-        st = drain(publisher, &batch, 0, deadline_us, answered, err);
+        st = wait_answers(publisher, &batch, deadline_us, answered, err);
     /* What waits for its ack after a return, and is not acked, is no success. */
     if (st == CELERY_OK && batch.failed)
         st = verdict(&batch, err);

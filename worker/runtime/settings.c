@@ -32,15 +32,18 @@ static const struct conf_setting table[] = {
      .fallback = "redis://localhost:6379/0",
      .help =
          "where messages come from: redis://[user:password@]host[:port]/db, "
-         "redis+socket:///path, filesystem:///folder"},
+         "redis+socket:///path, amqp[s]://[user:password@]host[:port]/vhost, "
+         "filesystem:///folder"},
     {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
      .type = CONF_TEXT,
-     .help = "JSON object: visibility_timeout, global_keyprefix"},
+     .help = "JSON object: visibility_timeout, global_keyprefix; on amqp:// "
+             "max_deliveries, hold_eta_above, ssl"},
     {.env = "CELERY_RESULT_BACKEND",
      .alias = "REDIS_URL",
      .option = "result-backend",
      .type = CONF_TEXT,
-     .help = "where results go: redis://…, file:///folder, disabled://"},
+     .help = "where results go: redis://…, file:///folder, rpc:// (to the "
+             "sender, on amqp://), disabled://"},
     {.env = "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS",
      .type = CONF_TEXT,
      .help = "JSON object: global_keyprefix"},

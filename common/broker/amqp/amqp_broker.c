@@ -17,6 +17,7 @@
 enum {
     DEFAULT_TIMEOUT_S = 5,
     DEFAULT_MAX_DELIVERIES = 5,
+    DEFAULT_HOLD_S = 60,
     /* Python proposes 120 s. Ours finds a dead peer in 20 s. */
     DEFAULT_HEARTBEAT_S = 10,
 };
@@ -75,6 +76,16 @@ static enum celery_status read_options(struct amqp_broker *ab, const char *text,
                            "number from 0 (no cap)",
                            (int)(cap.text.len < 40 ? cap.text.len : 40),
                            cap.text.data);
+    double hold = DEFAULT_HOLD_S;
+    struct celery_json above = celery_json_get(root, "hold_eta_above");
+    if (!celery_json_null(above)
+        && (!celery_json_double(above, &hold) || !(hold >= 1)))
+        return celery_fail(err, CELERY_INVALID,
+                           "hold_eta_above=%.*s is not accepted; accepted: "
+                           "seconds of at least 1",
+                           (int)(above.text.len < 40 ? above.text.len : 40),
+                           above.text.data);
+    ab->hold_above_us = (int64_t)(hold * USEC_PER_SEC);
     return CELERY_OK;
 }
 

@@ -69,6 +69,7 @@ struct amqp_broker {
     size_t endpoint; /* the one in use, or to be tried next */
     int64_t timeout_us;
     int64_t max_deliveries; /* 0: no cap */
+    int64_t hold_above_us;  /* an ETA further away waits in the server */
     char *client_name;
     char *nodename; /* NULL: a producer */
     broker_broadcast_fn on_broadcast;
@@ -226,7 +227,6 @@ void amqp_note_declared(struct amqp_broker *ab, const char *name);
 void amqp_forget_declared(struct amqp_broker *ab);
 
 /* amqp_hold.c */
-enum { AMQP_HOLD_MIN_S = 60 };
 /* Where the copy waits for its ETA: a hold queue, or native delayed delivery. */
 enum celery_status amqp_hold_route(struct amqp_broker *ab,
                                    const struct amqp_inbound *item,

@@ -64,7 +64,7 @@ static enum amqp_fate fate_of(struct amqp_broker *ab,
     item->eta_us = time_in(p, "eta");
     int64_t expires = time_in(p, "expires");
     int64_t now = clock_wall_us();
-    if (item->eta_us > now + AMQP_HOLD_MIN_S * USEC_PER_SEC
+    if (item->eta_us > now + ab->hold_above_us
         && (expires == 0 || expires > now))
         return FATE_HOLD;
     if (m->redelivered && !has(p, "x-delivery-count"))
