@@ -65,6 +65,12 @@ const amqp_table_t *amqp_conn_server(const struct amqp_conn *conn)
     return amqp_get_server_properties(conn->state);
 }
 
+bool amqp_conn_pending(const struct amqp_conn *conn)
+{
+    return amqp_frames_enqueued(conn->state)
+        || amqp_data_in_buffer(conn->state);
+}
+
 bool amqp_conn_blocked(const struct amqp_conn *conn)
 {
     return conn->blocked;

@@ -200,7 +200,7 @@ class RabbitMQ:
                                *map(str, words)], env=self.env, cwd=self.folder, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.strip()
+        return done.stdout.strip("\n")
 
     def new_vhost(self):
         name = "v" + uuid.uuid4().hex[:10]

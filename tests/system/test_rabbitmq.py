@@ -56,11 +56,13 @@ def fleet(rabbitmq, redis, tmp_path, started):
         vhost, folder, backend = rabbitmq, tmp_path, redis.url(1)
         results = redis.client(1)
 
-        def worker(self, *options, broker=None, **settings):
-            worker = ModuleWorker(tmp_path, broker or rabbitmq.url, redis.url(1), *options,
-                                  **settings)
+        def start(self, *options, **settings):
+            worker = ModuleWorker(tmp_path, rabbitmq.url, redis.url(1), *options, **settings)
             started.append(worker)
-            return worker.ready()
+            return worker
+
+        def worker(self, *options, **settings):
+            return self.start(*options, **settings).ready()
 
         def done(self, ids):
             return sum(1 for v in self.results.mget(["celery-task-meta-" + i for i in ids]) if v)
@@ -226,7 +228,7 @@ def test_a_poison_message(fleet, kind):
         channel.basic_publish(amqp.Message(body, application_headers=head, message_id="m1",
                                            **properties), routing_key="celery")
     for attempt in range(5):
-        worker = fleet.worker("-c", "1")
+        worker = fleet.start("-c", "1")
         wait_for(lambda: not worker.alive(), f"kill {attempt + 1}", 20)
     good = send(fleet.vhost, "t.echo", [1], count=3)
     last = fleet.worker("-c", "1")
@@ -346,20 +348,26 @@ def test_priorities(fleet):
 def test_quorum_queue(fleet):
     """Per-consumer prefetch, beside a classic queue; killed under load; nothing lost."""
     declare(fleet.vhost, "q", x_queue_type="quorum")
-    ids = send(fleet.vhost, "t.late", [0.01], "q", 200)
-    ids += send(fleet.vhost, "t.late", [0.01], "q", 1)
+    declare(fleet.vhost, "plain")
+    ids = send(fleet.vhost, "t.late", [0.02], "q", 200)
+    ids += send(fleet.vhost, "t.late", [0.02], "plain", 30)
     worker = fleet.worker("-Q", "q,plain", "-c", "2", "--prefetch-multiplier", "4")
-    ids += send(fleet.vhost, "t.late", [0.01], "plain", 20)
     wait_for(lambda: fleet.done(ids) > 20, "some are done", every=0.001)
-    worker.child.send_signal(harness.signal.SIGSTOP)
-    queues = fleet.vhost.queues()
     # max(1, ceil(8 / 2)) for each of the two.
-    assert 0 < queues["q"][1] <= 4 and queues["plain"][1] <= 4, queues
+    assert consumers(fleet.vhost) >= {("q", "4"), ("plain", "4")}
+    assert fleet.vhost.length("q") > 0
     worker.kill()
     second = fleet.worker("-Q", "q,plain", "-c", "2")
     fleet.wait(ids)
     assert second.stop() == 0
-    wait_for(lambda: fleet.vhost.queues()["q"] == (0, 0), "all are settled")
+    assert fleet.vhost.length("q") == 0 and fleet.vhost.length("q.dead") == 0
+
+
+def consumers(vhost):
+    """{(queue, prefetch of its consumer)}."""
+    text = vhost.server.ctl("list_consumers", "-p", vhost.name, "queue_name", "prefetch_count",
+                            "--no-table-headers")
+    return {tuple(line.split("\t")) for line in text.splitlines()}
 
 
 def test_prefetch(fleet):

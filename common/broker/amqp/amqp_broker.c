@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/random_id.h"
 #include "base/xalloc.h"
@@ -48,6 +50,8 @@ static void amqp_close(struct broker *broker)
     ab->producer = ab->consumer = NULL;
     (void)amqp_drop(ab, CELERY_OK);
     amqp_endpoints_done(&ab->endpoints);
+    if (ab->wake_fd >= 0)
+        (void)close(ab->wake_fd);
     free(ab->queues);
     free(ab->claims);
     free(ab->client_name);
@@ -105,6 +109,7 @@ static enum celery_status amqp_open(const struct broker_options *options,
     ab->on_broadcast = options->on_broadcast;
     ab->broadcast_arg = options->broadcast_arg;
     ab->inbound_tail = &ab->inbound;
+    ab->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     random_id(id);
     (void)snprintf(ab->event_queue, sizeof ab->event_queue, "celeryev.%s", id);
     enum celery_status st =
@@ -156,6 +161,7 @@ static enum celery_status amqp_connect(struct broker *broker,
             st = amqp_need_producer(ab, err);
         if (st == CELERY_OK) {
             broker->connected = true;
+            amqp_wake_if_pending(ab);
             return CELERY_OK;
         }
         ab->endpoint = (ab->endpoint + 1) % ab->endpoints.count;
@@ -172,7 +178,16 @@ static size_t amqp_fds(const struct broker *broker, struct pollfd *ret)
         ret[count++] = (struct pollfd){amqp_conn_fd(ab->consumer), POLLIN, 0};
     if (ab->producer != NULL)
         ret[count++] = (struct pollfd){amqp_conn_fd(ab->producer), POLLIN, 0};
+    if (ab->consumer != NULL)
+        ret[count++] = (struct pollfd){ab->wake_fd, POLLIN, 0};
     return count;
+}
+
+void amqp_wake_if_pending(struct amqp_broker *ab)
+{
+    static const uint64_t one = 1;
+    if (ab->consumer != NULL && amqp_conn_pending(ab->consumer))
+        (void)!write(ab->wake_fd, &one, sizeof one);
 }
 
 static bool amqp_wakes(const struct broker *broker)
@@ -205,20 +220,19 @@ static enum celery_status amqp_reclaim(struct broker *broker,
     return CELERY_OK;
 }
 
-/* Heartbeats go out, and their absence shows, in amqp_receive(); the publishing
- * side comes back by itself. */
+/* Heartbeats go out, and their absence shows, in amqp_receive(), which the loop
+ * calls every second; the publishing side comes back here. */
 static enum celery_status amqp_maintain(struct broker *broker,
                                         struct celery_error *err)
 {
     struct amqp_broker *ab = amqp_broker(broker);
     struct celery_error why = {0};
-    bool wake = false;
-    enum celery_status st = amqp_receive(broker, &wake, err);
-    if (st == CELERY_OK && broker->connected && ab->producer == NULL
+    (void)err;
+    if (broker->connected && ab->producer == NULL
         && amqp_need_producer(ab, &why) != CELERY_OK)
         LOG_EVENT(LOG_LEVEL_WARNING, "amqp_publisher_still_lost",
                   LOG_STR("error", why.msg));
-    return st;
+    return CELERY_OK;
 }
 
 static enum celery_status amqp_declare(struct broker *broker, const char *queue,
@@ -231,6 +245,7 @@ static enum celery_status amqp_declare(struct broker *broker, const char *queue,
     enum celery_status st = amqp_declare_task_queue(conn, queue, NULL, err);
     ab->retry_due = true;
     ab->retry_at_us = 0;
+    amqp_wake_if_pending(ab);
     return amqp_is_fatal(st) ? amqp_drop(ab, st) : st;
 }
 
@@ -243,6 +258,7 @@ static void amqp_cancel(struct broker *broker, size_t queue)
     enum celery_status st = amqp_cancel_queue(ab, queue, &err);
     if (st != CELERY_OK)
         (void)amqp_drop(ab, st);
+    amqp_wake_if_pending(ab);
 }
 
 /* The consumers end, and what nobody has claimed goes back at once. */
@@ -287,6 +303,7 @@ static enum celery_status amqp_depth(struct broker *broker, size_t queue,
     if (st == CELERY_OK)
         st = amqp_count_messages(conn, dead, &ret->dead, err);
     free(dead);
+    amqp_wake_if_pending(ab);
     if (ret->ready < 0)
         ret->ready = 0;
     if (ret->dead < 0)

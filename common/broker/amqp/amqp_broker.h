@@ -97,6 +97,7 @@ struct amqp_broker {
     bool stopped;   /* nothing is consumed any more */
     bool retry_due; /* a consumer is to be started again */
     int64_t retry_at_us;
+    int wake_fd; /* an eventfd: a call read more than its own answer */
     char event_queue[16 + CELERY_TASK_ID_LEN];
 };
 
@@ -114,6 +115,10 @@ static inline int64_t amqp_deadline(const struct amqp_broker *ab)
 enum celery_status amqp_drop(struct amqp_broker *ab, enum celery_status st);
 enum celery_status amqp_drop_producer(struct amqp_broker *ab,
                                       enum celery_status st);
+
+/* Calls that wait for an answer may read deliveries with it, of which poll(2)
+ * does not tell: they end with this. */
+void amqp_wake_if_pending(struct amqp_broker *ab);
 
 /* amqp_declare.c */
 enum celery_status amqp_declare_exchange(struct amqp_conn *conn,

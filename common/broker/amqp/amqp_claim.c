@@ -227,6 +227,7 @@ enum celery_status amqp_claim_messages(struct broker *broker, size_t max,
         st = send_on(ab, err);
     if (st != CELERY_OK)
         return amqp_drop(ab, st);
+    amqp_wake_if_pending(ab);
     for (struct amqp_inbound **at = &ab->inbound;
          *at != NULL && *ret_count < max && bytes < CLAIM_BYTES;) {
         struct amqp_inbound *item = *at;

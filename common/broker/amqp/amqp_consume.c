@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "amqp/amqp_table.h"
 #include "base/xalloc.h"
@@ -468,7 +469,9 @@ enum celery_status amqp_receive(struct broker *broker, bool *ret_wake,
     struct amqp_broker *ab = amqp_broker(broker);
     struct celery_error why = {0};
     enum celery_status st = CELERY_OK;
+    uint64_t count = 0;
     *ret_wake = false;
+    (void)!read(ab->wake_fd, &count, sizeof count);
     if (ab->producer != NULL && receive_producer(ab, &why) != CELERY_OK) {
         LOG_EVENT(LOG_LEVEL_WARNING, "amqp_publisher_lost",
                   LOG_STR("error", why.msg));
@@ -479,5 +482,6 @@ enum celery_status amqp_receive(struct broker *broker, bool *ret_wake,
     if (st == CELERY_OK && ab->consumer != NULL && ab->retry_due
         && clock_monotonic_us() >= ab->retry_at_us)
         st = amqp_consume_missing(ab, err);
+    amqp_wake_if_pending(ab);
     return st != CELERY_OK ? amqp_drop(ab, st) : st;
 }
