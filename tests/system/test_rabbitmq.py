@@ -382,6 +382,57 @@ def test_prefetch(fleet):
     worker.kill()
 
 
+QUORUM = """
+import sys
+from celery import Celery
+app = Celery("t", broker=sys.argv[1], backend=sys.argv[2])
+app.conf.update(task_default_queue_type="quorum", task_default_exchange_type="topic",
+                broker_transport_options={"confirm_publish": True},
+                worker_detect_quorum_queues=True, broker_connection_retry_on_startup=True)
+@app.task(name="t.echo")
+def echo(x):
+    return x
+if sys.argv[3] == "send":
+    print(app.send_task("t.echo", (5,), countdown=float(sys.argv[4])).id)
+else:
+    app.worker_main(["worker", "-P", "solo", "-n", "py@python", "-l", "info"])
+"""
+
+
+def delayed(vhost):
+    """What native delayed delivery consists of."""
+    return [[row for row in rows if "delayed" in row[0] or "delayed" in row[1]
+             or (len(row) == 5 and row[3].startswith("#."))]
+            for rows in entities(vhost, "none")]
+
+
+def test_native_delayed_delivery(fleet, rabbitmq_server, started):
+    """Queues and bindings as Celery 5.7 declares them; what its producer sends with a
+    countdown arrives in time; what is far waits there too."""
+    other = rabbitmq_server.vhost()
+    script = fleet.folder / "quorum.py"
+    script.write_text(QUORUM)
+    python = Process("pyworker", [harness.PY57, script, other.url, fleet.backend, "work"],
+                     fleet.folder, harness.plain_env())
+    started.append(python)
+    wait_for(lambda: " ready." in python.log() or not python.alive(), "Python is ready", 90)
+    assert python.alive(), python.log()[-3000:]
+    with fleet.vhost.channel() as channel:
+        channel.exchange_declare("celery", "topic", durable=True, auto_delete=False)
+    declare(fleet.vhost, "celery", x_queue_type="quorum")
+    worker = fleet.worker("-c", "1")
+    # (Python adds a binding of the queue with its plain key; so do we.)
+    wait_for(lambda: delayed(fleet.vhost) == delayed(other), f"as Python: {delayed(other)}", 20, 1)
+    sent = time.time()
+    done = subprocess.run([harness.PY57, script, fleet.vhost.url, fleet.backend, "send", "5"],
+                          env=harness.plain_env(), text=True, stdout=subprocess.PIPE, check=True)
+    far = send(fleet.vhost, "t.echo", [1], eta=time.time() + 300)
+    fleet.wait([done.stdout.strip()], 20)
+    assert 4 <= time.time() - sent < 12 and fleet.result(done.stdout.strip()) == 5
+    wait_for(lambda: fleet.vhost.length("celery_delayed_8") == 1, "the far one waits", 10)
+    assert fleet.done(far) == 0 and worker.stop() == 0
+
+
 # --- faults -----------------------------------------------------------------------------
 
 
