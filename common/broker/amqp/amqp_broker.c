@@ -183,11 +183,16 @@ static size_t amqp_fds(const struct broker *broker, struct pollfd *ret)
     return count;
 }
 
-void amqp_wake_if_pending(struct amqp_broker *ab)
+static void wake(struct amqp_broker *ab)
 {
     static const uint64_t one = 1;
+    (void)!write(ab->wake_fd, &one, sizeof one);
+}
+
+void amqp_wake_if_pending(struct amqp_broker *ab)
+{
     if (ab->consumer != NULL && amqp_conn_pending(ab->consumer))
-        (void)!write(ab->wake_fd, &one, sizeof one);
+        wake(ab);
 }
 
 static bool amqp_wakes(const struct broker *broker)
@@ -245,7 +250,7 @@ static enum celery_status amqp_declare(struct broker *broker, const char *queue,
     enum celery_status st = amqp_declare_task_queue(conn, queue, NULL, err);
     ab->retry_due = true;
     ab->retry_at_us = 0;
-    amqp_wake_if_pending(ab);
+    wake(ab); /* the next turn of the loop consumes it */
     return amqp_is_fatal(st) ? amqp_drop(ab, st) : st;
 }
 
