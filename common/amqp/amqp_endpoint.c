@@ -190,7 +190,7 @@ static enum celery_status add(struct amqp_endpoints *eps, const char *text,
         return st;
     apply_options(options, &ep);
     /* kombu: localhost is 127.0.0.1, never ::1. A certificate has the name. */
-    if (!ep.tls && strcmp(ep.host, "localhost") == 0)
+    if (!ep.tls && ep.host != NULL && strcmp(ep.host, "localhost") == 0)
         set(&ep.host, xstrdup("127.0.0.1"));
     if (ep.port == 0)
         ep.port = ep.tls ? TLS_PORT : PORT;

@@ -5,7 +5,7 @@
  * producer.
  *
  *     amqp_loop consume HOST PORT VHOST QUEUE PREFETCH COUNT
- *     amqp_loop publish HOST PORT VHOST QUEUE BODY COUNT
+ *     amqp_loop publish HOST PORT VHOST QUEUE BODY COUNT HEADERS
  *     amqp_loop ours URL QUEUE COUNT
  *
  * Prints the messages, the seconds and the CPU seconds.
@@ -18,11 +18,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "amqp/amqp_table.h"
 #include "base/clock.h"
 #include "base/random_id.h"
 #include "celery/producer.h"
 
-enum { CHANNEL = 1, WINDOW = 1000, FRAME = 131072 };
+enum { CHANNEL = 1, WINDOW = 1000, FRAME = 131072, CALL = 5000 };
 
 static void die(const char *what)
 {
@@ -113,25 +114,36 @@ static void publish(char **argv)
     amqp_connection_state_t state = connect_to(argv);
     size_t count = strtoul(argv[5], NULL, 10);
     uint64_t confirmed = 0;
-    amqp_table_entry_t headers[2] = {{.key = amqp_cstring_bytes("task")},
-                                     {.key = amqp_cstring_bytes("id")}};
     char id[CELERY_TASK_ID_LEN + 1];
-    for (size_t i = 0; i < 2; i++)
-        headers[i].value.kind = AMQP_FIELD_KIND_UTF8;
-    headers[0].value.value.bytes = amqp_cstring_bytes("t.noop");
+    amqp_pool_t pool;
+    struct celery_json root;
+    init_amqp_pool(&pool, 4096);
     amqp_basic_properties_t properties = {
         ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG
                 | AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_CORRELATION_ID_FLAG,
         .content_type = amqp_cstring_bytes("application/json"),
         .delivery_mode = 2,
-        .headers = {2, headers},
     };
+    if (celery_json_parse((struct celery_str){argv[6], strlen(argv[6])}, NULL,
+                          &root, NULL)
+            != CELERY_OK
+        || amqp_table_from_json(root, &pool, &properties.headers, NULL)
+               != CELERY_OK)
+        die("reading the headers");
+    amqp_table_entry_t *id_entry = NULL;
+    for (int i = 0; i < properties.headers.num_entries; i++) {
+        amqp_table_entry_t *entry = &properties.headers.entries[i];
+        if (entry->key.len == 2 && memcmp(entry->key.bytes, "id", 2) == 0)
+            id_entry = entry;
+    }
+    if (id_entry == NULL)
+        die("finding the id");
     (void)amqp_confirm_select(state, CHANNEL);
     check(state, "confirms");
     int64_t start = clock_monotonic_us();
     for (size_t i = 0; i < count; i++) {
         random_id(id);
-        headers[1].value.value.bytes = amqp_cstring_bytes(id);
+        id_entry->value.value.bytes = amqp_cstring_bytes(id);
         properties.correlation_id = amqp_cstring_bytes(id);
         if (amqp_basic_publish(state, CHANNEL, amqp_empty_bytes,
                                amqp_cstring_bytes(argv[3]), 1, 0, &properties,
@@ -142,12 +154,13 @@ static void publish(char **argv)
     }
     wait_confirms(state, count, &confirmed, 0);
     report(count, start);
+    empty_amqp_pool(&pool);
 }
 
 static void ours(char **argv)
 {
-    static struct celery_task_out tasks[WINDOW];
-    static char ids[WINDOW][CELERY_TASK_ID_LEN + 1];
+    static struct celery_task_out tasks[CALL];
+    static char ids[CALL][CELERY_TASK_ID_LEN + 1];
     const struct celery_producer_options options = {.broker_url = argv[0]};
     struct celery_producer *producer = NULL;
     struct celery_error err = {0};
@@ -155,15 +168,15 @@ static void ours(char **argv)
     if (celery_producer_new(&options, &producer, &err) != CELERY_OK)
         die(err.msg);
     int64_t start = clock_monotonic_us();
-    for (size_t done = 0; done < count; done += WINDOW) {
-        for (size_t i = 0; i < WINDOW; i++) {
+    for (size_t done = 0; done < count; done += CALL) {
+        for (size_t i = 0; i < CALL; i++) {
             random_id(ids[i]);
             tasks[i] = (struct celery_task_out){.task = "t.noop",
                                                 .id = ids[i],
                                                 .group_index = -1,
                                                 .routing_key = argv[1]};
         }
-        if (celery_producer_send(producer, tasks, WINDOW, NULL, &err)
+        if (celery_producer_send(producer, tasks, CALL, NULL, &err)
             != CELERY_OK)
             die(err.msg);
     }
@@ -175,7 +188,7 @@ int main(int argc, char **argv)
 {
     if (argc == 8 && strcmp(argv[1], "consume") == 0)
         consume(argv + 2);
-    else if (argc == 8 && strcmp(argv[1], "publish") == 0)
+    else if (argc == 9 && strcmp(argv[1], "publish") == 0)
         publish(argv + 2);
     else if (argc == 5 && strcmp(argv[1], "ours") == 0)
         ours(argv + 2);

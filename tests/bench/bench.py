@@ -516,7 +516,7 @@ def bench_rabbitmq(folder):
 
     body = '[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
     bare, bare_cpu = medians(lambda: publish(
-        lambda: amqp_loop("publish", *place, body, TASKS)))
+        lambda: amqp_loop("publish", *place, body, TASKS, json.dumps(message[0]))))
     ours, cpu = medians(lambda: publish(lambda: amqp_loop("ours", vhost.url, "celery", TASKS)))
     plain, plain_cpu = medians(lambda: publish(lambda: python_send(vhost, "plain")))
     sure, _ = medians(lambda: publish(lambda: python_send(vhost, "confirm")))
@@ -526,8 +526,7 @@ def bench_rabbitmq(folder):
     table.add("rabbitmq_publish_vs_send_task_confirmed_per_s", f"{ours:.0f}", f"{sure:.0f}",
               f"{ours / sure:.1f}", "send_task with confirm_publish")
     table.add("rabbitmq_publish_vs_bare_per_s", f"{ours:.0f}", f"{bare:.0f}",
-              f"{ours / bare:.2f}", f"the loop {bare_cpu:.1f} µs, with two headers instead of "
-              "Celery's twenty")
+              f"{ours / bare:.2f}", f"the same message; the loop {bare_cpu:.1f} µs")
     server.close()
     return table
 

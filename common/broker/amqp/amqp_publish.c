@@ -13,7 +13,7 @@
 #include "broker/amqp/amqp_envelope.h"
 #include "log/log.h"
 
-enum { PRODUCER_HEARTBEAT_S = 0, BATCH_MAX = 1000 };
+enum { PRODUCER_HEARTBEAT_S = 0, BATCH_MAX = 10000 };
 
 bool amqp_is_declared(const struct amqp_broker *ab, const char *name)
 {
