@@ -135,6 +135,7 @@ static enum celery_status connect_consumer(struct amqp_broker *ab,
         .heartbeat_s =
             ep->heartbeat_s >= 0 ? ep->heartbeat_s : DEFAULT_HEARTBEAT_S,
     };
+    ab->producer_at_us = 0;
     enum celery_status st = amqp_conn_open(ep, &options, &ab->consumer, err);
     static const amqp_channel_t channels[] = {CHANNEL_TASKS, CHANNEL_PIDBOX,
                                               CHANNEL_GOSSIP, CHANNEL_SCRATCH};

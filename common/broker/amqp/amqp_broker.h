@@ -29,6 +29,8 @@ enum {
     CHANNEL_SCRATCH = 4,
 };
 
+enum { AMQP_RETRY_US = 1000000 };
+
 /* What is known of a queue that we consume; by its index in broker.queues. */
 struct amqp_queue {
     bool consuming;
@@ -94,6 +96,10 @@ struct amqp_broker {
     bool qos_global;
     bool pidbox; /* its consumer runs */
     bool gossip;
+    /* The publishing side failed: not tried again before these (monotonic). */
+    int64_t producer_at_us;
+    int64_t send_on_at_us;
+    int64_t bury_at_us;
     bool stopped;   /* nothing is consumed any more */
     bool retry_due; /* a consumer is to be started again */
     int64_t retry_at_us;
