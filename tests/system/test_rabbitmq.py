@@ -469,6 +469,10 @@ def test_closed_connections(fleet):
     back = worker.events("broker_back")
     assert back and all(e["lost_s"] < 2 for e in back), back
     wait_for(lambda: fleet.vhost.queues()["celery"] == (0, 0), "all are settled")
+    # What had not started was forgotten, what ran got its new claim: only what was
+    # done and not yet acked runs twice.
+    runs = [e["id"] for e in worker.events("task_succeeded")]
+    assert set(runs) == set(ids) and len(runs) - len(ids) <= 3 * len(back), len(runs) - len(ids)
     assert worker.stop() == 0
 
 
@@ -540,6 +544,20 @@ def test_memory_alarm(fleet, started):
 
 
 # --- results --------------------------------------------------------------------------
+
+
+def test_a_task_that_outlives_its_connection(fleet):
+    """Delivered again while it runs: it is not started a second time."""
+    worker = fleet.worker("-c", "2")
+    ids = send(fleet.vhost, "t.late", [4])
+    wait_for(lambda: worker.events("task_received"), "it runs")
+    for pid, properties in fleet.vhost.connections():
+        if "celery-c-worker" in properties:
+            fleet.vhost.server.ctl("close_connection", pid, "test", check=False)
+    wait_for(lambda: worker.events("claim_renewed"), "it has its new claim", 10)
+    fleet.wait(ids, 10)
+    wait_for(lambda: fleet.vhost.queues()["celery"] == (0, 0), "it is acked", 5)
+    assert len(worker.events("task_succeeded")) == 1 and worker.stop() == 0
 
 
 @pytest.mark.parametrize("release", ["5.7.0", "5.2.7"])

@@ -241,6 +241,47 @@ static void look_up(struct worker *worker, struct celery_request *request)
         accept(worker, request);
 }
 
+/* Does the table hold a task that runs, or ends, without a claim? Some other one
+ * than request. */
+static bool is_orphan(struct worker *worker, struct celery_request *other,
+                      const struct celery_request *request)
+{
+    struct celery_error err = {0};
+    bool ours = false;
+    if (other == request || other->acked || other->id == NULL
+        || (other->state != REQUEST_ACTIVE && other->state != REQUEST_ENDED))
+        return false;
+    return broker_fence(worker->broker, other->tag, NULL, &ours, &err)
+            == CELERY_OK
+        && !ours;
+}
+
+/* After a lost connection the broker delivers again what still runs here: the
+ * running one gets the new claim, instead of a second run beside it. */
+static bool adopt(struct worker *worker, struct celery_request *request)
+{
+    bool orphans = false;
+    if (!worker->orphans)
+        return false;
+    for (size_t i = 0; i < worker->count; i++) {
+        struct celery_request *other = worker->table[i];
+        if (!is_orphan(worker, other, request))
+            continue;
+        orphans = true;
+        if (strcmp(other->id, request->id) != 0
+            || other->message.retries != request->message.retries)
+            continue;
+        memcpy(other->tag, request->tag, sizeof other->tag);
+        other->queue = request->queue;
+        LOG_EVENT(LOG_LEVEL_INFO, "claim_renewed", LOG_STR("id", other->id),
+                  LOG_STR("msg", "delivered again while it runs"));
+        table_remove(worker, request);
+        return true;
+    }
+    worker->orphans = orphans;
+    return false;
+}
+
 void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
 {
     struct celery_request *request = request_new(delivery);
@@ -250,6 +291,8 @@ void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
     table_add(worker, request);
     enum celery_status st = request_decode(request, worker->settings.accept,
                                            &worker->settings.limits, &err);
+    if (st == CELERY_OK && adopt(worker, request))
+        return;
     const char *seal = st == CELERY_OK ? seal_problem(worker, request) : NULL;
     if (st == CELERY_UNSUPPORTED)
         refuse(worker, request, "content_refused", err.msg);
