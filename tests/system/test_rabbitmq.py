@@ -14,7 +14,8 @@ import harness
 from harness import Api, ModuleWorker, Process, Worker, deposit_body, wait_for
 
 INTEROP = harness.ROOT / "tests" / "interop"
-ALARM_SECONDS = float(os.environ.get("T_ALARM_SECONDS", "6"))
+# scripts/test.sh chaos takes 20.
+ALARM_SECONDS = float(os.environ.get("T_ALARM_SECONDS", "4"))
 
 
 def message(task, args, task_id=None, **headers):
@@ -56,8 +57,8 @@ def fleet(rabbitmq, redis, tmp_path, started):
         vhost, folder, backend = rabbitmq, tmp_path, redis.url(1)
         results = redis.client(1)
 
-        def start(self, *options, **settings):
-            worker = ModuleWorker(tmp_path, rabbitmq.url, redis.url(1), *options, **settings)
+        def start(self, *options, broker=rabbitmq.url, **settings):
+            worker = ModuleWorker(tmp_path, broker, redis.url(1), *options, **settings)
             started.append(worker)
             return worker
 
@@ -376,9 +377,18 @@ def test_prefetch(fleet):
     declare(fleet.vhost, "b")
     for queue in ("a", "b"):
         send(fleet.vhost, "t.late", [30], queue, 20)
-    worker = fleet.worker("-Q", "a,b", "-c", "2", "--prefetch-multiplier", "3")
-    wait_for(lambda: sum(n for _, n in fleet.vhost.queues().values()) == 6, "six are claimed", 10)
-    assert worker.alive()
+    port = harness.free_port()
+    worker = fleet.worker("-Q", "a,b", "-c", "2", "--prefetch-multiplier", "3", METRICS_PORT=port)
+    queues = wait_for(lambda: (q := fleet.vhost.queues())
+                      and sum(n for _, n in q.values()) == 6 and q, "six are claimed", 10)
+    # The lengths that autoscalers read.
+    import urllib.request
+    with urllib.request.urlopen(f"http://{harness.LOOPBACK}:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    for queue in ("a", "b"):
+        length = [float(line.split()[-1]) for line in lines
+                  if line.startswith("celery_queue_length{") and f'"{queue}"' in line]
+        assert length == [queues[queue][0]], (queue, queues)
     worker.kill()
 
 
@@ -474,6 +484,75 @@ def test_closed_connections(fleet):
     runs = [e["id"] for e in worker.events("task_succeeded")]
     assert set(runs) == set(ids) and len(runs) - len(ids) <= 3 * len(back), len(runs) - len(ids)
     assert worker.stop() == 0
+
+
+class Freezer:
+    """Between the worker and RabbitMQ. Frozen, it hands nothing on and closes nothing;
+    new connections pass."""
+
+    def __init__(self, port):
+        import socket
+        import threading
+
+        self.port = port
+        self.pairs = []
+        self.listener = socket.create_server((harness.LOOPBACK, 0))
+        self.own_port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        import socket
+        import threading
+
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection((harness.LOOPBACK, self.port))
+            frozen = threading.Event()
+            self.pairs.append((client, server, frozen))
+            for ends in ((client, server), (server, client)):
+                threading.Thread(target=self.pump, args=(*ends, frozen), daemon=True).start()
+
+    @staticmethod
+    def pump(source, sink, frozen):
+        try:
+            while data := source.recv(65536):
+                if frozen.is_set():
+                    continue
+                sink.sendall(data)
+            if not frozen.is_set():
+                sink.close()
+        except OSError:
+            pass
+
+    def freeze(self):
+        for _, _, frozen in self.pairs:
+            frozen.set()
+
+    def close(self):
+        self.listener.close()
+        for client, server, _ in self.pairs:
+            client.close()
+            server.close()
+
+
+def test_heartbeats(fleet):
+    """A peer that is silent and does not close is found out by its missing heartbeats;
+    one that sends them is not taken for dead."""
+    proxy = Freezer(fleet.vhost.server.port)
+    url = fleet.vhost.url.replace(str(fleet.vhost.server.port), str(proxy.own_port))
+    worker = fleet.start("-c", "1", broker=url + "?heartbeat=1")
+    worker.ready()
+    begin = time.time()
+    wait_for(lambda: time.time() > begin + 4, "four intervals are over", 6)
+    assert not worker.events("broker_lost") and not worker.events("amqp_publisher_lost")
+    proxy.freeze()
+    wait_for(lambda: worker.events("broker_back"), "found out, and connected anew", 15)
+    fleet.wait(send(fleet.vhost, "t.echo", [1]), 15)
+    assert worker.stop() == 0
+    proxy.close()
 
 
 def test_server_restart(fleet):
