@@ -4,13 +4,14 @@
 
 BUILD_PACKAGES=(
   build-essential meson ninja-build pkg-config python3
-  libhiredis-dev libpq-dev libcjson-dev libcivetweb-dev libsqlite3-dev
+  libhiredis-dev librabbitmq-dev libpq-dev libcjson-dev libcivetweb-dev libsqlite3-dev
   libssl-dev zlib1g-dev libbz2-dev liblzma-dev libzstd-dev libbrotli-dev
   libmsgpack-dev
 )
 TEST_PACKAGES=(
   check clang clang-format clang-tidy libclang-rt-14-dev
-  redis-server postgresql postgresql-client spin python3-venv procps curl
+  redis-server rabbitmq-server postgresql postgresql-client spin python3-venv
+  procps curl
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -32,8 +32,10 @@ def kill_often(load, rng):
     hit = 0
     for _ in range(KILLS):
         refill(load)
+        size = load.notes.stat().st_size
         worker = load.worker()
-        wait_for(lambda: load.held() > 0 or not worker.alive(), "it claims", 30, every=0.005)
+        wait_for(lambda: load.notes.stat().st_size > size or not worker.alive(), "it runs", 30,
+                 every=0.002)
         until = time.monotonic() + rng.random() * 0.1
         while time.monotonic() < until:
             pass

@@ -109,6 +109,7 @@ static void forget_unstarted(struct worker *worker)
     for (size_t i = 0; i < count; i++)
         table_remove(worker, lost[i]);
     free(lost);
+    worker->orphans = worker->count > 0;
     if (count > 0)
         LOG_EVENT(LOG_LEVEL_INFO, "claims_forgotten",
                   LOG_INT("messages", count),

@@ -150,7 +150,7 @@ static void store_started(struct worker *worker, struct celery_request *request)
         .parent_id = request->message.parent_id,
     };
     celery_result_encode(&document, &out);
-    result_store_document(worker->results, request->id,
+    result_store_document(worker->results, request->id, request,
                           celery_buf_str(&document), false);
     celery_buf_done(&document);
     celery_buf_done(&result);
