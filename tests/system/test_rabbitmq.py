@@ -556,6 +556,26 @@ def test_heartbeats(fleet):
     proxy.close()
 
 
+def test_a_publish_that_nobody_answers(fleet, started):
+    """A deadline of five seconds, then an error; the sweeper repeats it."""
+    proxy = Freezer(fleet.vhost.server.port)
+    url = fleet.vhost.url.replace(str(fleet.vhost.server.port), str(proxy.own_port))
+    api = Api(fleet.folder, f"sqlite:///{fleet.folder}/l.db", url, DEPOSIT_SWEEP_GRACE="1",
+              DEPOSIT_SWEEP_INTERVAL="0.2")
+    started.append(api.process)
+    user = api.register()
+    assert api.webhook(deposit_body(user))[0] == 202
+    wait_for(lambda: fleet.vhost.length("deposits") == 1, "the first is queued")
+    proxy.freeze()
+    begin = time.time()
+    assert api.webhook(deposit_body(user))[0] == 202
+    wait_for(lambda: api.process.events("deposit_enqueue_failed"), "it failed", 8)
+    assert 4 < time.time() - begin < 7
+    wait_for(lambda: fleet.vhost.length("deposits") >= 2, "published after all", 15)
+    assert api.stop() == 0
+    proxy.close()
+
+
 def test_server_restart(fleet):
     """The broker goes away under load, and comes back: so do we, within two seconds,
     with the tasks and without a restart."""
