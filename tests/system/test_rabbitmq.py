@@ -463,10 +463,10 @@ def test_closed_connections(fleet):
     """rabbitmqctl close_connection, again and again, under load: back within two
     seconds, every task runs."""
     worker = fleet.worker("-c", "2", "-E", "--prefetch-multiplier", "8")
-    ids = []
+    ids = send(fleet.vhost, "t.late", [0.05], count=400)
     for fault in range(4):
-        ids += send(fleet.vhost, "t.late", [0.01], count=150)
-        wait_for(lambda: fleet.done(ids) > 150 * fault + 20, "work goes on", every=0.005)
+        at_fault = fleet.done(ids)
+        wait_for(lambda: fleet.done(ids) > at_fault + 5, "work goes on", every=0.005)
         closed = 0
         for pid, properties in fleet.vhost.connections():
             # Both, only the publishing and only the consuming one in turn.
@@ -474,7 +474,7 @@ def test_closed_connections(fleet):
                 closed += 1
                 if fault < 2 or closed == fault - 1:
                     fleet.vhost.server.ctl("close_connection", pid, "test", check=False)
-        assert closed == 2
+        assert closed == 2 and fleet.done(ids) < len(ids) - 16, "closed without load"
     fleet.wait(ids)
     back = worker.events("broker_back")
     assert back and all(e["lost_s"] < 2 for e in back), back
@@ -483,7 +483,7 @@ def test_closed_connections(fleet):
     # done and not yet acked runs twice.
     runs = [e["id"] for e in worker.events("task_succeeded")]
     print(f"{len(runs) - len(ids)} of {len(ids)} ran twice, after {len(back)} losses")
-    assert set(runs) == set(ids) and len(runs) - len(ids) <= 3 * len(back), len(runs) - len(ids)
+    assert set(runs) == set(ids) and len(runs) - len(ids) <= 6 * len(back), len(runs)
     assert worker.stop() == 0
 
 
