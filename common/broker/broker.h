@@ -256,6 +256,7 @@ struct broker_info {
     const char *virtual_host;
     const char *login_method; /* NULL: none */
     int port;
+    int heartbeat_s; /* 0: it has none */
     bool ssl;
     bool fanout; /* mingle and gossip make sense */
 };

@@ -89,7 +89,17 @@ static void note(struct celery_request *req, void *data)
     (void)celery_sleep(req, 0.002);
 }
 
-/* Takes the whole worker with it. */
+static void reject(struct celery_request *req, void *data)
+{
+    double seconds = 0;
+    (void)data;
+    if (!celery_arg_double(req, 0, "seconds", &seconds))
+        return;
+    (void)celery_sleep(req, seconds);
+    celery_reject(req, false, "not wanted");
+}
+
+/* Takes the whole worker along, as a broken module would. */
 static void die(struct celery_request *req, void *data)
 {
     (void)req;
@@ -111,6 +121,7 @@ enum celery_status celery_module_init(struct celery_app *app,
         {.name = "t.echo", .run = echo},
         {.name = "t.boom", .run = boom},
         {.name = "t.sleep", .run = sleep_task},
+        {.name = "t.reject", .run = reject, .acks_late = true},
         {.name = "t.retry", .run = retry},
         {.name = "t.noop", .run = noop},
         {.name = "t.late", .run = sleep_task, .acks_late = true},

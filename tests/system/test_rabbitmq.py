@@ -463,10 +463,10 @@ def test_closed_connections(fleet):
     """rabbitmqctl close_connection, again and again, under load: back within two
     seconds, every task runs."""
     worker = fleet.worker("-c", "2", "-E", "--prefetch-multiplier", "8")
-    ids = []
+    ids = send(fleet.vhost, "t.late", [0.05], count=400)
     for fault in range(4):
-        ids += send(fleet.vhost, "t.late", [0.01], count=150)
-        wait_for(lambda: fleet.done(ids) > 150 * fault + 20, "work goes on", every=0.005)
+        at_fault = fleet.done(ids)
+        wait_for(lambda: fleet.done(ids) > at_fault + 5, "work goes on", every=0.005)
         closed = 0
         for pid, properties in fleet.vhost.connections():
             # Both, only the publishing and only the consuming one in turn.
@@ -474,7 +474,7 @@ def test_closed_connections(fleet):
                 closed += 1
                 if fault < 2 or closed == fault - 1:
                     fleet.vhost.server.ctl("close_connection", pid, "test", check=False)
-        assert closed == 2
+        assert closed == 2 and fleet.done(ids) < len(ids) - 16, "closed without load"
     fleet.wait(ids)
     back = worker.events("broker_back")
     assert back and all(e["lost_s"] < 2 for e in back), back
@@ -482,7 +482,8 @@ def test_closed_connections(fleet):
     # What had not started was forgotten, what ran got its new claim: only what was
     # done and not yet acked runs twice.
     runs = [e["id"] for e in worker.events("task_succeeded")]
-    assert set(runs) == set(ids) and len(runs) - len(ids) <= 3 * len(back), len(runs) - len(ids)
+    print(f"{len(runs) - len(ids)} of {len(ids)} ran twice, after {len(back)} losses")
+    assert set(runs) == set(ids) and len(runs) - len(ids) <= 6 * len(back), len(runs)
     assert worker.stop() == 0
 
 
@@ -555,6 +556,26 @@ def test_heartbeats(fleet):
     proxy.close()
 
 
+def test_a_publish_that_nobody_answers(fleet, started):
+    """A deadline of five seconds, then an error; the sweeper repeats it."""
+    proxy = Freezer(fleet.vhost.server.port)
+    url = fleet.vhost.url.replace(str(fleet.vhost.server.port), str(proxy.own_port))
+    api = Api(fleet.folder, f"sqlite:///{fleet.folder}/l.db", url, DEPOSIT_SWEEP_GRACE="1",
+              DEPOSIT_SWEEP_INTERVAL="0.2")
+    started.append(api.process)
+    user = api.register()
+    assert api.webhook(deposit_body(user))[0] == 202
+    wait_for(lambda: fleet.vhost.length("deposits") == 1, "the first is queued")
+    proxy.freeze()
+    begin = time.time()
+    assert api.webhook(deposit_body(user))[0] == 202
+    wait_for(lambda: api.process.events("deposit_enqueue_failed"), "it failed", 8)
+    assert 4 < time.time() - begin < 7
+    wait_for(lambda: fleet.vhost.length("deposits") >= 2, "published after all", 15)
+    assert api.stop() == 0
+    proxy.close()
+
+
 def test_server_restart(fleet):
     """The broker goes away under load, and comes back: so do we, within two seconds,
     with the tasks and without a restart."""
@@ -585,13 +606,15 @@ def test_memory_alarm(fleet, started):
     api = Api(fleet.folder, ledger, vhost.url, DEPOSIT_REENQUEUE_SECONDS="1",
               DEPOSIT_SWEEP_GRACE="1", DEPOSIT_SWEEP_INTERVAL="0.2")
     port = harness.free_port()
-    worker = fleet.worker("-c", "2", "-E", "--prefetch-multiplier", "8", METRICS_PORT=port)
+    worker = fleet.worker("-c", "3", "-E", "--prefetch-multiplier", "8", METRICS_PORT=port)
     started.append(api.process)
     user = api.register()
     for _ in range(3):
         assert api.webhook(deposit_body(user))[0] == 202
+    rejected = send(vhost, "t.reject", [5])
     ids = send(vhost, "t.late", [0.02], count=int(ALARM_SECONDS * 100 * 2))
     wait_for(lambda: fleet.done(ids) > 20, "work goes on", every=0.005)
+    assert not worker.events("task_rejected")
     server.ctl("set_vm_memory_high_watermark", "0.0001")
     try:
         begin = time.time()
@@ -603,12 +626,15 @@ def test_memory_alarm(fleet, started):
         wait_for(lambda: api.process.events("deposit_enqueue_failed"), "the publish failed", 7)
         assert time.time() - sent < 6
         import urllib.request
-        while time.time() - begin < ALARM_SECONDS:
+        # Dead letters must be published: they wait, and keep nothing else waiting.
+        while time.time() - begin < ALARM_SECONDS \
+                or not worker.events("dead_letter_not_published"):
+            assert time.time() - begin < ALARM_SECONDS + 30
             asked = time.time()
             urllib.request.urlopen(f"http://{harness.LOOPBACK}:{port}/readyz", timeout=2).read()
             assert time.time() - asked < 1
             left = fleet.done(ids)
-            wait_for(lambda: fleet.done(ids) > left or left == len(ids), "acks go on", 5)
+            wait_for(lambda: fleet.done(ids) > left or left == len(ids), "acks go on", 2)
         assert fleet.done(ids) >= before + 20 * ALARM_SECONDS
         assert not worker.events("broker_lost")
     finally:
@@ -616,6 +642,9 @@ def test_memory_alarm(fleet, started):
     fleet.wait(ids, 60)
     wait_for(lambda: vhost.length("deposits") >= 4, "the deposit is published after all", 30)
     wait_for(lambda: vhost.queues()["celery"] == (0, 0), "all are settled")
+    dead = vhost.take_all("celery.dead")
+    assert [m.headers["id"] for m in dead] == rejected
+    assert dead[0].headers["x-dead-reason"] == "rejected"
     # Events flow again.
     wait_for(lambda: worker.events("amqp_unblocked"), "the worker was told", 5)
     fleet.wait(send(vhost, "t.echo", [1]), 5)

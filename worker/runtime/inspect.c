@@ -311,7 +311,8 @@ static void put_broker(struct worker *worker, struct celery_json_writer *w)
     key_text(w, "login_method", info.login_method);
     key_null(w, "uri_prefix");
     celery_json_key(w, "heartbeat");
-    celery_json_put_double(w, 120.0);
+    /* Where there are none, Python shows its setting's default. */
+    celery_json_put_double(w, info.heartbeat_s > 0 ? info.heartbeat_s : 120.0);
     key_text(w, "failover_strategy", "round-robin");
     celery_json_key(w, "alternates");
     celery_json_begin_array(w);

@@ -319,6 +319,8 @@ static void amqp_info(const struct broker *broker, struct broker_info *ret)
         .virtual_host = ep->vhost,
         .login_method = ep->external ? "EXTERNAL" : "PLAIN",
         .port = ep->port,
+        .heartbeat_s =
+            ep->heartbeat_s >= 0 ? ep->heartbeat_s : DEFAULT_HEARTBEAT_S,
         .fanout = true,
         .ssl = ep->tls,
     };

@@ -183,6 +183,9 @@ enum celery_status amqp_apply_prefetch(struct amqp_broker *ab,
 /* Reads what has arrived. */
 enum celery_status amqp_receive(struct broker *broker, bool *ret_wake,
                                 struct celery_error *err) CELERY_MUST_CHECK;
+enum celery_status amqp_receive_producer(struct amqp_broker *ab,
+                                         struct celery_error *err)
+    CELERY_MUST_CHECK;
 void amqp_forget_deliveries(struct amqp_broker *ab);
 void amqp_inbound_free(struct amqp_inbound *item);
 
@@ -219,7 +222,8 @@ enum celery_status amqp_publish(struct broker *broker,
                                 const struct broker_message *messages,
                                 size_t count, size_t *ret_sent,
                                 struct celery_error *err) CELERY_MUST_CHECK;
-/* Connects the publishing side if it is not. */
+/* Connects the publishing side if it is not. TIMEOUT: the server takes no publishes
+ * now, nor does it answer anything on this connection. */
 enum celery_status amqp_need_producer(struct amqp_broker *ab,
                                       struct celery_error *err)
     CELERY_MUST_CHECK;

@@ -144,7 +144,7 @@ static enum celery_status prepare(struct amqp_broker *ab,
 {
     const char *queue = ab->broker.queues[item->queue].name;
     if (item->copy == NULL)
-        return celery_fail(err, CELERY_NOMEM, "no memory for a message");
+        return celery_fail(err, CELERY_INVALID, "no memory for a message");
     switch (item->fate) {
     case FATE_AGAIN:
         return again(ab, item, ret, err);

@@ -485,8 +485,8 @@ static enum celery_status receive_consumer(struct amqp_broker *ab,
 }
 
 /* Late confirms, blocked and unblocked, the end of the connection. */
-static enum celery_status receive_producer(struct amqp_broker *ab,
-                                           struct celery_error *err)
+enum celery_status amqp_receive_producer(struct amqp_broker *ab,
+                                         struct celery_error *err)
 {
     for (int i = 0; i < INPUTS_MAX; i++) {
         struct amqp_input input;
@@ -513,7 +513,7 @@ enum celery_status amqp_receive(struct broker *broker, bool *ret_wake,
     uint64_t count = 0;
     *ret_wake = false;
     (void)!read(ab->wake_fd, &count, sizeof count);
-    if (ab->producer != NULL && receive_producer(ab, &why) != CELERY_OK) {
+    if (ab->producer != NULL && amqp_receive_producer(ab, &why) != CELERY_OK) {
         LOG_EVENT(LOG_LEVEL_WARNING, "amqp_publisher_lost",
                   LOG_STR("error", why.msg));
         (void)amqp_drop_producer(ab, CELERY_OK);

@@ -289,6 +289,22 @@ enum celery_status amqp_outgoing_of(const struct celery_envelope_out *out,
 
 /* --- copies and headers ------------------------------------------------------------ */
 
+/* amqp_table_clone() fails for an empty name, which anybody can send. */
+static bool copy_table(amqp_pool_t *pool, const amqp_table_t *table,
+                       amqp_table_t *ret)
+{
+    amqp_table_t from = *table;
+    amqp_bytes_t bytes = {.len = amqp_table_size(table)};
+    size_t written = 0;
+    size_t read = 0;
+    bytes.bytes = amqp_pool_alloc(pool, bytes.len);
+    if (bytes.bytes == NULL
+        || amqp_encode_table(bytes, &from, &written) != AMQP_STATUS_OK)
+        return false;
+    bytes.len = written;
+    return amqp_decode_table(bytes, pool, ret, &read) == AMQP_STATUS_OK;
+}
+
 struct amqp_copy *amqp_copy_of(const struct amqp_received *m)
 {
     struct amqp_copy *copy = xcalloc(1, sizeof *copy);
@@ -312,9 +328,7 @@ struct amqp_copy *amqp_copy_of(const struct amqp_received *m)
                       &p->content_encoding)
             == CELERY_OK;
     if ((p->_flags & AMQP_BASIC_HEADERS_FLAG) != 0)
-        good &=
-            amqp_table_clone(&m->properties->headers, &p->headers, &copy->pool)
-            == AMQP_STATUS_OK;
+        good &= copy_table(&copy->pool, &m->properties->headers, &p->headers);
     celery_buf_append(&copy->body, m->body);
     if (good && celery_buf_status(&copy->body) == CELERY_OK)
         return copy;

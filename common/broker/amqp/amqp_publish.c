@@ -75,11 +75,27 @@ static enum celery_status open_channels(struct amqp_broker *ab,
     return st;
 }
 
+/* The end of an alarm may have arrived and not been read. */
+static enum celery_status may_publish(struct amqp_broker *ab,
+                                      struct celery_error *err)
+{
+    if (!amqp_conn_blocked(ab->producer))
+        return CELERY_OK;
+    enum celery_status st = amqp_receive_producer(ab, err);
+    if (amqp_is_fatal(st))
+        return amqp_drop_producer(ab, st);
+    if (!amqp_conn_blocked(ab->producer))
+        return CELERY_OK;
+    return celery_fail(err, CELERY_TIMEOUT,
+                       "RabbitMQ takes no publishes now (it is low on memory "
+                       "or disk)");
+}
+
 enum celery_status amqp_need_producer(struct amqp_broker *ab,
                                       struct celery_error *err)
 {
     if (ab->producer != NULL)
-        return CELERY_OK;
+        return may_publish(ab, err);
     /* A worker's every event would wait for a host that does not answer. */
     if (ab->nodename != NULL && clock_monotonic_us() < ab->producer_at_us)
         return celery_fail(err, CELERY_CLOSED,
@@ -215,9 +231,6 @@ static enum celery_status publish_plain(struct amqp_broker *ab,
     enum celery_status st = amqp_need_producer(ab, err);
     if (st != CELERY_OK)
         return st;
-    if (amqp_conn_blocked(ab->producer))
-        return celery_fail(err, CELERY_TIMEOUT,
-                           "RabbitMQ takes no publishes now");
     init_amqp_pool(&pool, 4096);
     st = amqp_outgoing_of(&message->out, &pool, &item, err);
     if (st == CELERY_OK) {
