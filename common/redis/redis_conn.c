@@ -21,6 +21,8 @@ struct redis_conn {
     redisReader *reader;
     struct celery_buf out;
     size_t sent; /* of out */
+    /* Not on the stack: civetweb's threads have 100 KiB of it. */
+    char chunk[READ_CHUNK];
 };
 
 int redis_conn_fd(const struct redis_conn *conn)
@@ -72,10 +74,9 @@ void redis_appendf(struct redis_conn *conn, const char *fmt, ...)
 static enum celery_status feed(struct redis_conn *conn,
                                struct celery_error *err)
 {
-    char chunk[READ_CHUNK];
-    ssize_t n = recv(conn->fd, chunk, sizeof chunk, 0);
+    ssize_t n = recv(conn->fd, conn->chunk, sizeof conn->chunk, 0);
     if (n > 0) {
-        if (redisReaderFeed(conn->reader, chunk, (size_t)n) != REDIS_OK)
+        if (redisReaderFeed(conn->reader, conn->chunk, (size_t)n) != REDIS_OK)
             return celery_fail(err, CELERY_MALFORMED, "Redis protocol: %.100s",
                                conn->reader->errstr);
         return CELERY_OK;
@@ -183,7 +184,7 @@ enum celery_status redis_poll(struct redis_conn *conn, redisReply **ret,
 enum celery_status redis_status(const redisReply *reply,
                                 struct celery_error *err)
 {
-    if (reply->type != REDIS_REPLY_ERROR)
+    if (reply == NULL || reply->type != REDIS_REPLY_ERROR)
         return CELERY_OK;
     /* The server's own state, which passes: not a mistake of ours. */
     static const char *const passing[] = {"LOADING",  "BUSY ",     "MASTERDOWN",
@@ -265,13 +266,13 @@ static enum celery_status handshake(struct redis_conn *conn,
     st = redis_reply(conn, deadline_us, &reply, err);
     if (st != CELERY_OK)
         return st;
-    if (reply->type == REDIS_REPLY_INTEGER)
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER)
         conn->id = reply->integer;
     freeReplyObject(reply);
     return CELERY_OK;
 }
 
-enum celery_status redis_conn_open(const struct redis_endpoint *ep,
+enum celery_status redis_conn_open(const struct redis_endpoint *endpoint,
                                    const char *client_name, int64_t deadline_us,
                                    struct redis_conn **ret,
                                    struct celery_error *err)
@@ -280,14 +281,15 @@ enum celery_status redis_conn_open(const struct redis_endpoint *ep,
     conn->fd = -1;
     conn->reader = redisReaderCreate();
     enum celery_status st =
-        ep->unix_path != NULL
-            ? net_connect_unix(ep->unix_path, &conn->fd, err)
-            : net_connect_tcp(ep->host, ep->port, deadline_us, &conn->fd, err);
+        endpoint->unix_path != NULL
+            ? net_connect_unix(endpoint->unix_path, &conn->fd, err)
+            : net_connect_tcp(endpoint->host, endpoint->port, deadline_us,
+                              &conn->fd, err);
     if (st == CELERY_OK && conn->reader == NULL)
         st = celery_fail(err, CELERY_NOMEM, "no memory for the Redis reader");
-    if (st == CELERY_OK) {
+    if (st == CELERY_OK && conn->reader != NULL) {
         conn->reader->maxbuf = 0; /* keep the buffer: no churn under load */
-        st = handshake(conn, ep, client_name, deadline_us, err);
+        st = handshake(conn, endpoint, client_name, deadline_us, err);
     }
     if (st != CELERY_OK) {
         redis_conn_close(conn);
