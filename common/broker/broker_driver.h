@@ -46,6 +46,10 @@ struct broker_driver {
     enum celery_status (*depth)(struct broker *broker, size_t queue,
                                 struct broker_depth *ret,
                                 struct celery_error *err);
+    /* NULL: whoever asks leads. */
+    enum celery_status (*lead)(struct broker *broker, enum broker_lead as,
+                               double ttl_s, bool *ret_leading,
+                               struct celery_error *err);
     enum celery_status (*publish)(struct broker *broker,
                                   const struct broker_message *messages,
                                   size_t count, size_t *ret_sent,

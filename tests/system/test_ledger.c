@@ -418,10 +418,16 @@ static void the_sweeper_takes_what_is_due(void)
     (void)settle(in.tx_id);
     mark(in.tx_id, 0);
     ck_assert_uint_eq(sweep(due, 0, 0), 0); /* no work left */
-    int64_t count[LEDGER_STATE_COUNT];
-    double oldest_s = -1;
-    OK(ledger_backlog(ledger, count, &oldest_s, err));
-    ck_assert_int_eq(count[LEDGER_RECEIVED], 0);
+    struct ledger_backlog backlog;
+    OK(ledger_backlog(ledger, &backlog, err));
+    ck_assert_int_eq(backlog.count[LEDGER_RECEIVED], 0);
+    ck_assert_int_eq(backlog.due, 0);
+    struct ledger_deposit late = deposit("0xb", "1");
+    (void)ingest(&late);
+    OK(ledger_backlog(ledger, &backlog, err));
+    ck_assert_int_eq(backlog.count[LEDGER_RECEIVED], 1);
+    ck_assert_int_eq(backlog.due, 1);
+    ck_assert(backlog.overdue_s > 0 && backlog.oldest_s > 0);
 }
 
 static void registering_twice_answers_the_first(void)
@@ -485,6 +491,39 @@ static void the_check_sees_a_changed_wallet(void)
     ck_assert(check().balanced);
     tamper("UPDATE journal SET kind = 'other'");
     ck_assert_int_eq(check().credits_off, 1);
+}
+
+static struct ledger_audit audit_once(int64_t passes)
+{
+    struct ledger_audit told = {0};
+    do {
+        OK(ledger_audit(ledger, 3, 0, &told, err));
+    } while (told.passes < passes);
+    return told;
+}
+
+static void the_running_audit_sees_what_differs(void)
+{
+    struct ledger_audit told = audit_once(1);
+    ck_assert_int_eq(told.wallets_off + told.credits_off, 0);
+    for (int i = 0; i < 7; i++) { /* more rows than a slice has */
+        char hash[16];
+        (void)snprintf(hash, sizeof hash, "0x%d", i);
+        struct ledger_deposit d = deposit(hash, "1.5");
+        struct ledger_ingested in = ingest(&d);
+        if (i > 0)
+            (void)settle(in.tx_id);
+    }
+    told = audit_once(3);
+    ck_assert_int_eq(told.wallets_off + told.credits_off, 0);
+    ck_assert(told.finished_at > 0);
+    tamper("UPDATE wallets SET deposit_balance = '9.1'");
+    ck_assert_int_eq(audit_once(5).wallets_off, 1);
+    tamper("UPDATE wallets SET deposit_balance = '9'");
+    tamper("UPDATE journal SET kind = 'other'");
+    told = audit_once(7);
+    ck_assert_int_eq(told.wallets_off, 0);
+    ck_assert_int_eq(told.credits_off, 6);
 }
 
 /* --- threads ------------------------------------------------------------ */
@@ -606,6 +645,7 @@ static void (*const scenarios[])(void) = {
     registering_twice_answers_the_first,
     pages_show_every_row_once,
     the_check_sees_a_changed_wallet,
+    the_running_audit_sees_what_differs,
     overlapping_batches_credit_once,
     overlapping_webhooks_are_stored_once,
 };
