@@ -229,6 +229,38 @@ def test_one_process_shows_the_queue(system):
     assert [sample["metric"]["job"] for sample in lengths] == ["cricalgo-celery-worker"]
 
 
+@pytest.mark.parametrize("kind", ["redis", "spool"])
+def test_the_queue_is_shown_by_one_at_a_time(kind, request, tmp_path, started):
+    """The API while no worker is asked, then the worker alone, then the API again."""
+    if kind == "redis":
+        broker = request.getfixturevalue("redis_server").url(9)
+    else:
+        broker = f"filesystem://{tmp_path}/spool"
+    ledger, metrics_port = f"sqlite:///{tmp_path}/l.db", free_port()
+    api = harness.Api(tmp_path, ledger, broker, DEPOSIT_MONITOR_INTERVAL=0.2,
+                      CERTIFICATE_FILES=f"{tmp_path}/none.pem")
+    started.append(api.process)
+
+    def length(port):
+        text = stack.http_get(f"http://{LOOPBACK}:{port}/metrics")[1]
+        found = re.search(r'(?m)^celery_queue_length\{queue_name="deposits"\} (\S+)$', text)
+        return float(found[1]) if found else None
+
+    assert api.webhook(harness.deposit_body(api.register(), confirmations=12))[0] == 202
+    wait_for(lambda: length(api.port) == 1, "the API shows the queue")
+    text = stack.http_get(f"http://{LOOPBACK}:{api.port}/metrics")[1]
+    assert f'certificate_expiry_timestamp_seconds{{path="{tmp_path}/none.pem"}} 0.0' in text
+    worker = harness.Worker(tmp_path, ledger, broker, METRICS_PORT=metrics_port)
+    started.append(worker)
+    worker.ready()
+    wait_for(lambda: length(metrics_port) == 0, "the worker shows it, empty")
+    wait_for(lambda: length(api.port) is None, "the API does not any more")
+    assert length(metrics_port) == 0
+    worker.stop()
+    wait_for(lambda: length(api.port) == 0, "the API shows it again")
+    api.stop()
+
+
 def test_queue_depth_fires_and_resolves(redis_server, postgres_server, tmp_path, started):
     """60 deposits and no worker: a real Prometheus sees CeleryQueueDepthHigh rise
     through pending to firing, and end when a worker runs. The rule file's times
