@@ -23,6 +23,7 @@ struct deposit_monitor {
     pthread_t thread;
     int stop_fd;
     int64_t look_due_us;
+    int64_t audit_due_us;
     bool leading;
     bool ledger_was_down;
 };
@@ -196,11 +197,14 @@ static void look_at_backlog(struct deposit_monitor *monitor)
     metric_set(sweeper_overdue, backlog.overdue_s, NULL);
 }
 
+/* While a pass is under way a slice whenever one is due; between two passes only
+ * a look at what the other processes found. */
 static void audit(struct deposit_monitor *monitor)
 {
     struct ledger_audit found;
     struct celery_error err = {0};
-    if (monitor->options.audit_pause_s <= 0)
+    if (monitor->options.audit_pause_s <= 0
+        || clock_monotonic_us() < monitor->audit_due_us)
         return;
     /* A ledger that is away is told of by the backlog. */
     if (ledger_audit(monitor->options.ledger, AUDIT_ROWS,
@@ -215,6 +219,11 @@ static void audit(struct deposit_monitor *monitor)
     metric_set(difference, (double)found.credits_off, credits);
     metric_set(audit_passes, (double)found.passes, NULL);
     metric_set(audit_finished, found.finished_at, NULL);
+    double wait_s = found.due_s < monitor->options.interval_s
+                      ? found.due_s
+                      : monitor->options.interval_s;
+    monitor->audit_due_us =
+        clock_monotonic_us() + (int64_t)(wait_s * USEC_PER_SEC);
 }
 
 /* --- the queue ---------------------------------------------------------- */

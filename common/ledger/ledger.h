@@ -251,6 +251,7 @@ struct ledger_audit {
     int64_t credits_off; /* deposits that differ from their credit line */
     int64_t passes;      /* how often all were compared */
     double finished_at;  /* the end of the last whole pass; 0: none yet */
+    double due_s;        /* until the next slice; 0: it is due */
 };
 
 /* The running comparison of the books: does the next slice of rows when one is

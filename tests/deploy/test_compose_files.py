@@ -152,8 +152,9 @@ def variables_of(program):
     return found
 
 
-def env_example():
-    return set(re.findall(r"(?m)^#?([A-Z][A-Z0-9_]*)=", (COMPOSE / ".env.example").read_text()))
+def env_example(text=None):
+    text = text or (COMPOSE / ".env.example").read_text()
+    return set(re.findall(r"(?m)^#?([A-Z][A-Z0-9_]*)=", text))
 
 
 def test_env_example_has_every_variable():
@@ -163,6 +164,9 @@ def test_env_example_has_every_variable():
                for name in re.findall(r"\$\{([A-Z0-9_]+)", path.read_text())}
     aliases = {"REDIS_URL", "CONFIRMATIONS_REQUIRED", "COMPOSE_PROJECT_NAME"}
     assert env_example() == programs | compose | aliases
+    # A variable that somebody adds is missed.
+    assert env_example("#NO_SUCH=1\n" + (COMPOSE / ".env.example").read_text()) - programs \
+        - compose - aliases == {"NO_SUCH"}
 
 
 def test_env_example_shows_the_defaults():

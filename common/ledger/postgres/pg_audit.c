@@ -10,7 +10,8 @@
 static const char told_sql[] =
     "SELECT GREATEST(last_wallets_off, wallets_off),"
     " GREATEST(last_credits_off, credits_off), passes,"
-    " COALESCE((extract(epoch FROM finished_at) * 1000000)::bigint, 0)"
+    " COALESCE((extract(epoch FROM finished_at) * 1000000)::bigint, 0),"
+    " GREATEST(0, (extract(epoch FROM due_at - now()) * 1000000)::bigint)"
     " FROM ledger_audit";
 
 static enum celery_status slice(struct pg_pool *pool, int rows, double pause_s,
@@ -44,6 +45,7 @@ enum celery_status pg_audit(void *impl, int rows, double pause_s,
             .credits_off = pg_int(result, 0, 1),
             .passes = pg_int(result, 0, 2),
             .finished_at = (double)pg_int(result, 0, 3) / USEC_PER_SEC,
+            .due_s = (double)pg_int(result, 0, 4) / USEC_PER_SEC,
         };
     PQclear(result);
     return CELERY_OK;

@@ -203,6 +203,8 @@ enum celery_status sqlite_audit_books(void *impl, int rows, double pause_s,
         .credits_off = greater(pass.credits_off, pass.last_credits_off),
         .passes = pass.passes,
         .finished_at = (double)pass.finished_us / USEC_PER_SEC,
+        .due_s =
+            (double)greater(0, pass.due_us - clock_wall_us()) / USEC_PER_SEC,
     };
     return CELERY_OK;
 }
