@@ -33,7 +33,10 @@ go_command() {
 go_tool() {
   local name=$1 source=$2 go log
   log=$TOOLS/$name.log
-  [ -x "$TOOLS/bin/$name" ] && return 0
+  if [ -x "$TOOLS/bin/$name" ] &&
+    ! { [ -d "$source" ] && [ -n "$(find "$source" -newer "$TOOLS/bin/$name")" ]; }; then
+    return 0
+  fi
   mkdir -p "$TOOLS/bin"
   go=$(go_command) || return
   if [ -d "$source" ]; then

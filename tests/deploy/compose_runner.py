@@ -84,7 +84,9 @@ class Compose:
         published = [int(port.split(":")[-1]) for port in service.get("ports", [])]
         return published + LISTENS.get(name, [])
 
-    def port(self, name):
+    def port(self, name, container_port=None):
+        if container_port is not None:
+            return self.ports[name, container_port]
         return next(port for (service, _), port in self.ports.items() if service == name)
 
     def url(self, name):
@@ -102,6 +104,10 @@ class Compose:
         env = dict(self.env_file) if "env_file" in service else {}
         env |= {key: str(value) for key, value in (service.get("environment") or {}).items()}
         env = {key: self.placed(value) for key, value in env.items()}
+        for inside in self.mounts(name):
+            for key, value in env.items():
+                if inside in value and value.startswith("/"):
+                    env[key] = value.replace(inside, str(self.volume(name, inside)))
         for key, container_port in (("PORT", 8000), ("METRICS_PORT", 9808)):
             if (name, container_port) in self.ports:
                 env[key] = str(self.ports[name, container_port])
@@ -135,13 +141,30 @@ class Compose:
             if parent.stat().st_uid == os.geteuid() and parent != pathlib.Path("/"):
                 parent.chmod(parent.stat().st_mode | 0o011)
         text = self.placed(self.volume(name, "/etc/nginx/nginx.conf").read_text())
-        text = text.replace("listen 80 ", f"listen {LOOPBACK}:{self.port(name)} ")
-        text = text.replace("/var/run/", f"{folder}/").replace("/etc/nginx/", f"{folder}/")
+        mounted = {inside: self.volume(name, inside) for inside in self.mounts(name)
+                   if inside.startswith("/etc/nginx/") and not inside.endswith("nginx.conf")}
+        for inside, host in mounted.items():
+            here = folder / inside.removeprefix("/etc/nginx/")
+            here.parent.mkdir(exist_ok=True)
+            if host.is_dir():
+                shutil.copytree(host, here, dirs_exist_ok=True)
+            else:
+                here.write_text(self.nginx_placed(name, host.read_text()))
+        text = self.nginx_placed(name, text)
         temporary = "".join(f"    {kind}_temp_path {folder}/{kind};\n"
                             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         text = text.replace("http {\n", "http {\n" + temporary)
         (folder / "nginx.conf").write_text(text)
         return ["nginx", "-c", folder / "nginx.conf", "-g", "daemon off;"]
+
+    def nginx_placed(self, name, text):
+        text = re.sub(r"listen (\d+)", lambda m: f"listen {LOOPBACK}:"
+                      f"{self.ports[name, int(m[1])]}", text)
+        folder = self.own_folder(name)
+        return text.replace("/var/run/", f"{folder}/").replace("/etc/nginx/", f"{folder}/")
+
+    def mounts(self, name):
+        return [volume.split(":")[1] for volume in self.services[name].get("volumes", [])]
 
     def prometheus(self, name):
         folder = self.own_folder(name)

@@ -311,3 +311,37 @@ def unread(port):
             if words[1].endswith(f":{port:04X}") and words[3] == "01":
                 waiting += int(words[4].split(":")[1], 16)
     return waiting
+
+
+# --- production --------------------------------------------------------------
+
+
+def test_production_runs_behind_tls(redis_server, postgres_server, tmp_path):
+    """docker-compose.prod.yml with a database and a broker elsewhere: a deposit over
+    TLS, and the certificate's end in the figures."""
+    certificate = stack.make_certificate(tmp_path)
+    tls = tmp_path / "tls"
+    tls.mkdir()
+    certificate.rename(tls / "fullchain.pem")
+    certificate.with_suffix(".key").rename(tls / "privkey.pem")
+    services = compose_runner.Compose(
+        ROOT / "compose/docker-compose.prod.yml", tmp_path,
+        {"WEBHOOK_SECRET": SECRET, "API_TOKEN": TOKEN, "TLS_FOLDER": str(tls),
+         "CRICALGO_IMAGE": "cricalgo:0.1.0", "DB_POOL_SIZE": "2",
+         "DATABASE_URL": postgres_server.url(postgres_server.new_database()),
+         "CELERY_BROKER_URL": redis_server.url(11),
+         "CELERY_RESULT_BACKEND": redis_server.url(12)})
+    try:
+        services.up()
+        environment = {"PATH": os.environ["PATH"], "CURL_CA_BUNDLE": str(tls / "fullchain.pem"),
+                       "STAGING_HOST": f"https://localhost:{services.port('nginx', 443)}",
+                       "ARTIFACT_DIR": str(tmp_path / "artifacts"), "WEBHOOK_SECRET": SECRET,
+                       "API_TOKEN": TOKEN}
+        done = subprocess.run([ROOT / "scripts/smoke_and_checks.sh"], text=True, env=environment,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0 and "0 warnings" in done.stdout, done.stdout
+        metrics = (tmp_path / "artifacts/metrics.txt").read_text()
+        assert "certificate_expiry_timestamp_seconds{path=" in metrics
+        assert 'db_pool_connections_max' in metrics
+    finally:
+        services.down()
