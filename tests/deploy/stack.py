@@ -187,13 +187,17 @@ class System:
             body = harness.deposit_body(user)
             assert self.api.webhook(body)[0] == 202
         assert self.api.webhook({**body, "amount": "9"})[0] == 409
-        assert self.api.webhook(harness.deposit_body(user, confirmations=0))[0] == 202
+        waits = harness.deposit_body(user, confirmations=0)
+        assert self.api.webhook(waits)[0] == 202
         assert self.api.webhook(body, secret="wrong")[0] == 401
         self.fail_a_task()
         wait_for(lambda: self.prometheus.query(
             'celery_task_failed_total{exception="LookupError"}'), "Prometheus sees the failure")
         self.fail_a_task()
         wait_for(lambda: harness.states(self.ledger)["credited"] == 40, "all are credited")
+        wait_for(lambda: harness.states(self.ledger)["awaiting_confirmations"] == 1, "one waits")
+        assert self.api.webhook({**waits, "confirmations": 12})[0] == 202
+        wait_for(lambda: harness.states(self.ledger)["credited"] == 41, "it is credited too")
         wait_for(lambda: self.prometheus.query("deposit:credited:rate5m > 0"),
                  "Prometheus has seen the credits")
         wait_for(lambda: self.prometheus.query('increase(celery_task_failed_total[1m]) > 0'),

@@ -231,6 +231,14 @@ def test_the_ledger_difference_is_seen(system):
     wait_for(lambda: "LedgerDifference" not in system.prometheus.firing(), "the alert ends")
 
 
+def test_what_waited_for_confirmations_is_told_apart(system):
+    """Only what lacked nothing counts for the promise of 60 s."""
+    text = stack.http_get(f"http://{LOOPBACK}:{system.metrics_port}/metrics")[1]
+    count = {m[1]: float(m[2]) for m in re.finditer(
+        r'deposit_credit_delay_seconds_count\{waited="(\w+)"\} (\S+)', text)}
+    assert count["yes"] == 1 and count["no"] >= 40
+
+
 def test_the_certificates_end_is_shown(system):
     end = system.prometheus.query("certificate_expiry_timestamp_seconds - time()")
     assert 29 * 86400 < float(end[0]["value"][1]) <= 30 * 86400
