@@ -22,7 +22,8 @@ import stack
 from harness import LOOPBACK, ROOT, check_ledger, deposit_body, wait_for
 
 SECRET, TOKEN, FLOWER = "compose-secret", "compose-token", "ops:compose-flower"
-SENDERS = 8
+# Eight senders with a pause stay below nginx's limit of 500 a second and client.
+SENDERS, PAUSE_S = 8, 0.02
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ class Load:
 
     def run(self, port, user):
         client = Client(port)
-        while not self.stopping.is_set():
+        while not self.stopping.wait(PAUSE_S):
             try:
                 status, text = client.post("/api/v1/webhooks/bep20", deposit_body(user))
             except OSError as error:
@@ -318,7 +319,7 @@ def unread(port):
 
 def test_production_runs_behind_tls(redis_server, postgres_server, tmp_path):
     """docker-compose.prod.yml with a database and a broker elsewhere: a deposit over
-    TLS, and the certificate's end in the figures."""
+    TLS, the certificate's end in the figures, a client behind a load balancer."""
     certificate = stack.make_certificate(tmp_path)
     tls = tmp_path / "tls"
     tls.mkdir()
@@ -331,8 +332,17 @@ def test_production_runs_behind_tls(redis_server, postgres_server, tmp_path):
          "DATABASE_URL": postgres_server.url(postgres_server.new_database()),
          "CELERY_BROKER_URL": redis_server.url(11),
          "CELERY_RESULT_BACKEND": redis_server.url(12)})
+    # A load balancer on this machine is trusted to say who the client is.
+    trusted = services.own_folder("nginx") / "trusted-proxies.d"
+    trusted.mkdir()
+    (trusted / "lb.conf").write_text(f"set_real_ip_from {LOOPBACK};\n")
     try:
         services.up()
+        body = deposit_body(new_user(services.port("nginx", 80)))
+        assert Client(services.port("nginx", 80)).post(
+            "/api/v1/webhooks/bep20", body, {"X-Forwarded-For": "203.0.113.9"})[0] == 202
+        assert '"client":"203.0.113.9","method":"POST","path":"/api/v1/webhooks' \
+            in services.running["nginx"].log()
         environment = {"PATH": os.environ["PATH"], "CURL_CA_BUNDLE": str(tls / "fullchain.pem"),
                        "STAGING_HOST": f"https://localhost:{services.port('nginx', 443)}",
                        "ARTIFACT_DIR": str(tmp_path / "artifacts"), "WEBHOOK_SECRET": SECRET,

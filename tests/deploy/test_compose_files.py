@@ -341,3 +341,20 @@ def test_every_target_of_prometheus_is_a_service():
     assert names == {"app1", "app2", "app3", "worker", "node-exporter", "alertmanager"}
     assert names <= set(services)
     assert services["worker"]["environment"]["METRICS_PORT"] == "9808"
+
+
+# --- YAML --------------------------------------------------------------------
+
+
+def yaml_faults(*paths):
+    done = run("yamllint", "-d", "{rules: {key-duplicates: enable, trailing-spaces: enable}}",
+               *paths)
+    return done.stdout if done.returncode else ""
+
+
+def test_no_key_is_given_twice(tmp_path):
+    """YAML's last one wins, in silence."""
+    paths = [*COMPOSE.glob("*.yml"), *(ROOT / "prometheus").rglob("*.y*ml")]
+    assert len(paths) > 10 and yaml_faults(*paths) == ""
+    (tmp_path / "twice.yml").write_text("a: 1\na: 2\n")
+    assert "duplication" in yaml_faults(tmp_path / "twice.yml")
