@@ -267,6 +267,9 @@ class Compose:
 
     def down(self):
         problems = []
+        for name, process in self.running.items():
+            if name not in ("postgres", "redis") and process.alive():
+                process.child.terminate()  # together; the loop waits for each
         for name in reversed(list(self.running)):
             if name == "postgres":
                 self.postgres.stop()
