@@ -213,7 +213,7 @@ enum celery_status redis_poll(struct redis_conn *conn, redisReply **ret,
 enum celery_status redis_status(const redisReply *reply,
                                 struct celery_error *err)
 {
-    if (reply->type != REDIS_REPLY_ERROR)
+    if (reply == NULL || reply->type != REDIS_REPLY_ERROR)
         return CELERY_OK;
     /* The server's own state, which passes: not a mistake of ours. */
     static const char *const passing[] = {"LOADING",  "BUSY ",     "MASTERDOWN",
@@ -295,7 +295,7 @@ static enum celery_status handshake(struct redis_conn *conn,
     st = redis_reply(conn, deadline_us, &reply, err);
     if (st != CELERY_OK)
         return st;
-    if (reply->type == REDIS_REPLY_INTEGER)
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER)
         conn->id = reply->integer;
     freeReplyObject(reply);
     return CELERY_OK;
