@@ -13,11 +13,12 @@
 #include "api.h"
 #include "base/url.h"
 #include "base/xalloc.h"
+#include "certificates.h"
 #include "deposits/deposit_message.h"
+#include "deposits/deposit_monitor.h"
 #include "handlers/handlers.h"
 #include "http/http_server.h"
 #include "log/log.h"
-#include "metrics/metrics.h"
 #include "routes.h"
 #include "version.h"
 
@@ -28,14 +29,12 @@ struct app {
     const struct conf *conf;
     struct api api;
     struct deposit_publisher *publisher;
+    struct deposit_monitor *monitor;
     struct http_server *server;
     char *origin;
     int signal_fd;
     bool migrated;
 };
-
-static struct metric *pool_active;
-static struct metric *pool_max;
 
 /* --- parts -------------------------------------------------------------- */
 
@@ -52,37 +51,6 @@ static enum celery_status open_ledger(const struct conf *conf,
         .statement_timeout_s = conf_seconds(conf, "DB_STATEMENT_TIMEOUT"),
     };
     return ledger_open(&options, ret, err);
-}
-
-static void collect_pool(void *arg)
-{
-    struct app *app = arg;
-    int active = 0;
-    int max = 0;
-    ledger_pool_stats(app->api.ledger, &active, &max);
-    metric_set(pool_active, active, NULL);
-    metric_set(pool_max, max, NULL);
-}
-
-static void register_metrics(struct app *app)
-{
-    static const struct metric_desc active = {"db_pool_connections_active",
-                                              "Database connections in use.",
-                                              METRIC_GAUGE,
-                                              {NULL},
-                                              NULL,
-                                              0};
-    static const struct metric_desc max = {
-        "db_pool_connections_max",
-        "Database connections that may be open.",
-        METRIC_GAUGE,
-        {NULL},
-        NULL,
-        0};
-    pool_active = metric_register(&active);
-    pool_max = metric_register(&max);
-    metrics_on_collect(collect_pool, app);
-    webhook_register_metrics();
 }
 
 static enum celery_status start_publisher(struct app *app,
@@ -106,6 +74,23 @@ static enum celery_status start_publisher(struct app *app,
         .origin = app->origin,
     };
     return deposit_publisher_start(&options, &app->publisher, err);
+}
+
+static enum celery_status start_monitor(struct app *app,
+                                        struct celery_error *err)
+{
+    const struct conf *conf = app->conf;
+    const struct deposit_monitor_options options = {
+        .ledger = app->api.ledger,
+        .interval_s = conf_seconds(conf, "DEPOSIT_MONITOR_INTERVAL"),
+        .audit_pause_s = conf_seconds(conf, "LEDGER_AUDIT_INTERVAL"),
+        .queue = DEPOSIT_QUEUE,
+        .broker_url = conf_text(conf, "CELERY_BROKER_URL"),
+        .broker_transport_options =
+            conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
+    };
+    certificates_watch(conf_text(conf, "CERTIFICATE_FILES"));
+    return deposit_monitor_start(&options, &app->monitor, err);
 }
 
 static enum celery_status start_tasks(struct app *app, struct celery_error *err)
@@ -188,13 +173,17 @@ static enum celery_status read_secrets(struct app *app,
 
 /* --- start -------------------------------------------------------------- */
 
-/* All of them, before any thread: only the signalfd sees them. */
+/* All of them, before any thread: only the signalfd sees them. But not a
+ * thread's own faults: a blocked one ends the program without a word. */
 static int block_signals(void)
 {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
     sigset_t set;
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)sigfillset(&set);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        (void)sigdelset(&set, faults[i]);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
@@ -265,7 +254,7 @@ static int start(struct app *app)
         (void)fprintf(stderr, "cricalgo-api: %s\n", err.msg);
         return APP_MISCONFIGURED;
     }
-    register_metrics(app);
+    webhook_register_metrics();
     if (!try_migrate(app))
         return APP_FAILED;
     st = start_publisher(app, &err);
@@ -274,6 +263,8 @@ static int start(struct app *app)
     bool bad_broker = st == CELERY_INVALID || st == CELERY_UNSUPPORTED;
     if (st == CELERY_OK)
         st = start_ingest(app, &err);
+    if (st == CELERY_OK)
+        st = start_monitor(app, &err);
     if (st == CELERY_OK)
         st = start_http(app, &err);
     if (st == CELERY_OK) {
@@ -326,6 +317,7 @@ static void stop(struct app *app)
     app->api.draining = true;
     http_server_stop(app->server, grace_s);
     ingest_stop(app->api.ingest);
+    deposit_monitor_stop(app->monitor);
     if (app->publisher != NULL)
         deposit_publisher_stop(app->publisher, grace_s);
     celery_producer_free(app->api.producer);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "app.h"
+#include "http/health_check.h"
 #include "settings.h"
 #include "version.h"
 
@@ -33,6 +34,9 @@ static int run(const struct conf *conf)
                           rest[0]);
         return refuse(&err);
     }
+    if (conf_bool(conf, "health"))
+        return health_check("cricalgo-api", conf_text(conf, "HOST"),
+                            (int)conf_int(conf, "PORT"));
     if (conf_bool(conf, "migrate"))
         return app_migrate(conf);
     if (api_settings_check(conf, &err) != CELERY_OK)

@@ -57,6 +57,7 @@ void webhook_register_metrics(void)
     unsigned_total = metric_register(&no_signature);
     refused_total = metric_register(&refused);
     conflicts_total = metric_register(&conflicts);
+    metric_add(processing_seconds, 0, NULL);
     metric_add(unsigned_total, 0, NULL);
     metric_add(conflicts_total, 0, (const char *const[]){"stored", NULL});
     metric_add(conflicts_total, 0, (const char *const[]){"differs", NULL});

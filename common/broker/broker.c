@@ -235,6 +235,16 @@ enum celery_status broker_depth(struct broker *broker, size_t queue,
     return broker->driver->depth(broker, queue, ret, err);
 }
 
+enum celery_status broker_lead(struct broker *broker, enum broker_lead as,
+                               double ttl_s, bool *ret_leading,
+                               struct celery_error *err)
+{
+    *ret_leading = true;
+    if (broker->driver->lead == NULL)
+        return CELERY_OK;
+    return broker->driver->lead(broker, as, ttl_s, ret_leading, err);
+}
+
 enum celery_status broker_dead_each(struct broker *broker, const char *queue,
                                     broker_dead_fn fn, void *arg,
                                     struct broker_dead_counts *ret,

@@ -195,6 +195,15 @@ enum celery_status broker_depth(struct broker *broker, size_t queue,
                                 struct broker_depth *ret,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 
+/* Figures of the whole fleet, such as the length of a queue, are shown by one
+ * process at a time, or sums over processes would count them as often. Is it us?
+ * Asked again before ttl_s is over, the answer stays; a worker takes the part
+ * from a program that only watches. */
+enum broker_lead { BROKER_WATCHES, BROKER_WORKS };
+enum celery_status broker_lead(struct broker *broker, enum broker_lead as,
+                               double ttl_s, bool *ret_leading,
+                               struct celery_error *err) CELERY_MUST_CHECK;
+
 /* --- dead letters -------------------------------------------------------- */
 
 enum broker_dead_action {

@@ -54,6 +54,10 @@ struct broker_driver {
     enum celery_status (*depth)(struct broker *broker, size_t queue,
                                 struct broker_depth *ret,
                                 struct celery_error *err);
+    /* NULL: whoever asks leads. */
+    enum celery_status (*lead)(struct broker *broker, enum broker_lead as,
+                               double ttl_s, bool *ret_leading,
+                               struct celery_error *err);
     enum celery_status (*dead_each)(struct broker *broker, const char *queue,
                                     broker_dead_fn fn, void *arg,
                                     struct broker_dead_counts *ret,

@@ -44,6 +44,7 @@ struct deposit_publisher {
 };
 
 static struct metric *published_total;
+static struct metric *sent_total;
 static struct metric *enqueue_failed_total;
 static struct metric *swept_total;
 static struct metric *sweep_failed_total;
@@ -78,6 +79,14 @@ static void register_metrics(void)
         {NULL},
         NULL,
         0};
+    static const struct metric_desc sent = {
+        "celery_task_sent_total",
+        "Sent when a task message is published.",
+        METRIC_COUNTER,
+        {"name", "hostname", "queue_name", NULL},
+        NULL,
+        0};
+    sent_total = metric_register(&sent);
     published_total = metric_register(&published);
     enqueue_failed_total = metric_register(&failed);
     swept_total = metric_register(&swept);
@@ -85,6 +94,18 @@ static void register_metrics(void)
     metric_add(published_total, 0, NULL);
     metric_add(enqueue_failed_total, 0, NULL);
     metric_add(sweep_failed_total, 0, NULL);
+    metric_add(swept_total, 0, (const char *const[]){"first"});
+    metric_add(swept_total, 0, (const char *const[]){"again"});
+}
+
+/* As celery-exporter counts: the producer's own host. */
+static void count_sent(const struct deposit_publisher *publisher, size_t count)
+{
+    const char *at = strchr(publisher->options.origin, '@');
+    const char *values[] = {DEPOSIT_TASK,
+                            at != NULL ? at + 1 : publisher->options.origin,
+                            publisher->options.queue};
+    metric_add(sent_total, (double)count, values);
 }
 
 struct task_text {
@@ -169,6 +190,7 @@ static bool publish(struct deposit_publisher *publisher,
     }
     free(texts);
     metric_add(published_total, (double)sent, NULL);
+    count_sent(publisher, sent);
     if (sent > 0)
         mark(publisher, due, sent);
     if (st == CELERY_OK) {
@@ -288,6 +310,7 @@ enum celery_status deposit_publisher_start(
     register_metrics();
     struct deposit_publisher *publisher = xcalloc(1, sizeof *publisher);
     publisher->options = *options;
+    count_sent(publisher, 0);
     publisher->producer = producer;
     publisher->backoff =
         (struct backoff){100 * USEC_PER_MSEC, 2 * USEC_PER_SEC, 0};

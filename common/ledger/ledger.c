@@ -315,9 +315,17 @@ enum celery_status ledger_explain(struct ledger *ledger, const char *tx_id,
 }
 
 enum celery_status ledger_backlog(struct ledger *ledger,
-                                  int64_t ret_count[LEDGER_STATE_COUNT],
-                                  double *ret_oldest_s,
+                                  struct ledger_backlog *ret,
                                   struct celery_error *err)
 {
-    return ledger->driver->backlog(ledger->impl, ret_count, ret_oldest_s, err);
+    *ret = (struct ledger_backlog){.oldest_s = 0};
+    return ledger->driver->backlog(ledger->impl, ret, err);
+}
+
+enum celery_status ledger_audit(struct ledger *ledger, int rows, double pause_s,
+                                struct ledger_audit *ret,
+                                struct celery_error *err)
+{
+    *ret = (struct ledger_audit){.passes = 0};
+    return ledger->driver->audit(ledger->impl, rows, pause_s, ret, err);
 }

@@ -153,6 +153,7 @@ struct ledger_settled {
     char tx_id[LEDGER_ID_MAX];
     bool found;        /* false: no such deposit */
     bool credited_now; /* this call moved the money */
+    bool waited;       /* it was set aside before: confirmations, a user */
     bool failed;       /* could not be settled; error says why */
     struct celery_error error;
     enum ledger_state state;
@@ -232,11 +233,32 @@ enum celery_status ledger_explain(struct ledger *ledger, const char *tx_id,
                                   struct celery_buf *ret_text, bool *ret_found,
                                   struct celery_error *err) CELERY_MUST_CHECK;
 
-/* Deposits by state and the age in seconds of the oldest one that still needs
- * work, for metrics. */
+struct ledger_backlog {
+    int64_t
+        count[LEDGER_STATE_COUNT]; /* credited: about, where counting costs */
+    double oldest_s;  /* age of the oldest deposit that still needs work */
+    int64_t due;      /* deposits whose task should be published again by now */
+    double overdue_s; /* since when the longest of them */
+};
+
+/* For metrics; reads what is open, not what is done. */
 enum celery_status ledger_backlog(struct ledger *ledger,
-                                  int64_t ret_count[LEDGER_STATE_COUNT],
-                                  double *ret_oldest_s,
+                                  struct ledger_backlog *ret,
                                   struct celery_error *err) CELERY_MUST_CHECK;
+
+struct ledger_audit {
+    int64_t wallets_off; /* wallets that differ from their journal */
+    int64_t credits_off; /* deposits that differ from their credit line */
+    int64_t passes;      /* how often all were compared */
+    double finished_at;  /* the end of the last whole pass; 0: none yet */
+    double due_s;        /* until the next slice; 0: it is due */
+};
+
+/* The running comparison of the books: does the next slice of rows when one is
+ * due and no other process is at it, then tells what the last whole pass and the
+ * one under way have found. pause_s: between two passes. Each call is short. */
+enum celery_status ledger_audit(struct ledger *ledger, int rows, double pause_s,
+                                struct ledger_audit *ret,
+                                struct celery_error *err) CELERY_MUST_CHECK;
 
 #endif /* LEDGER_LEDGER_H */

@@ -80,10 +80,11 @@ struct ledger_driver {
     enum celery_status (*explain)(void *impl, const char *tx_id,
                                   struct celery_buf *ret_text, bool *ret_found,
                                   struct celery_error *err);
-    enum celery_status (*backlog)(void *impl,
-                                  int64_t ret_count[LEDGER_STATE_COUNT],
-                                  double *ret_oldest_s,
+    enum celery_status (*backlog)(void *impl, struct ledger_backlog *ret,
                                   struct celery_error *err);
+    enum celery_status (*audit)(void *impl, int rows, double pause_s,
+                                struct ledger_audit *ret,
+                                struct celery_error *err);
 };
 
 extern const struct ledger_driver postgres_driver;

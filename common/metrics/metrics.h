@@ -32,7 +32,8 @@ extern const double metric_default_buckets[14];
 /* The same metric when desc->name is registered already. desc must be static. */
 struct metric *metric_register(const struct metric_desc *desc);
 
-/* values: as many label values as the metric has labels; NULL when none. */
+/* values: as many label values as the metric has labels; NULL when none. Adding 0
+ * makes the series, a histogram's too: what is not there has no rate. */
 void metric_add(struct metric *metric, double amount,
                 const char *const *values);
 void metric_set(struct metric *metric, double value, const char *const *values);

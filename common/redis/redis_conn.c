@@ -23,6 +23,8 @@ struct redis_conn {
     redisReader *reader;
     struct celery_buf out;
     size_t sent; /* of out */
+    /* Not on the stack: civetweb's threads have 100 KiB of it. */
+    char chunk[READ_CHUNK];
 };
 
 int redis_conn_fd(const struct redis_conn *conn)
@@ -99,12 +101,12 @@ static enum celery_status read_some(struct redis_conn *conn, void *buf,
 static enum celery_status feed(struct redis_conn *conn,
                                struct celery_error *err)
 {
-    char chunk[READ_CHUNK];
     size_t n = 0;
-    enum celery_status st = read_some(conn, chunk, sizeof chunk, &n, err);
+    enum celery_status st =
+        read_some(conn, conn->chunk, sizeof conn->chunk, &n, err);
     if (st != CELERY_OK)
         return st;
-    if (n > 0 && redisReaderFeed(conn->reader, chunk, n) != REDIS_OK)
+    if (n > 0 && redisReaderFeed(conn->reader, conn->chunk, n) != REDIS_OK)
         return celery_fail(err, CELERY_MALFORMED, "Redis protocol: %.100s",
                            conn->reader->errstr);
     return CELERY_OK;
@@ -211,7 +213,7 @@ enum celery_status redis_poll(struct redis_conn *conn, redisReply **ret,
 enum celery_status redis_status(const redisReply *reply,
                                 struct celery_error *err)
 {
-    if (reply->type != REDIS_REPLY_ERROR)
+    if (reply == NULL || reply->type != REDIS_REPLY_ERROR)
         return CELERY_OK;
     /* The server's own state, which passes: not a mistake of ours. */
     static const char *const passing[] = {"LOADING",  "BUSY ",     "MASTERDOWN",
@@ -293,7 +295,7 @@ static enum celery_status handshake(struct redis_conn *conn,
     st = redis_reply(conn, deadline_us, &reply, err);
     if (st != CELERY_OK)
         return st;
-    if (reply->type == REDIS_REPLY_INTEGER)
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER)
         conn->id = reply->integer;
     freeReplyObject(reply);
     return CELERY_OK;
@@ -360,7 +362,7 @@ enum celery_status redis_conn_open(const struct redis_endpoint *ep,
     conn->fd = -1;
     conn->reader = redisReaderCreate();
     if (conn->reader == NULL)
-        abort(); /* as xcalloc() */
+        abort();              /* as xcalloc() */
     conn->reader->maxbuf = 0; /* keep the buffer: no churn under load */
     enum celery_status st = connect_data(conn, ep, deadline_us, err);
     if (st == CELERY_OK)

@@ -3,8 +3,8 @@
 # dashboards, scripts, load tests, packages. Sourced, not run.
 
 DEPLOY_PACKAGES=(
-  nginx-light prometheus prometheus-alertmanager shellcheck shfmt yamllint
-  mandoc git ca-certificates
+  nginx-light prometheus prometheus-alertmanager prometheus-node-exporter
+  openssl binutils shellcheck shfmt yamllint mandoc git ca-certificates
 )
 NIGHTLY_PACKAGES=(etcd-server mmdebstrap lintian debhelper)
 VENV_DEPLOY=$PWD/build-venv/deploy
@@ -45,6 +45,8 @@ go_tool() {
 
 deploy_tools() {
   make_deploy_venv || { not_ok "installing the validators with pip"; return 1; }
+  go_tool composecheck tests/deploy/tools/composecheck ||
+    { not_ok "building composecheck with go"; return 1; }
   manifest_tools || { not_ok "building the validators of Kubernetes manifests"; return 1; }
 }
 

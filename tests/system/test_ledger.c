@@ -231,7 +231,7 @@ static void credits_once(void)
     expect_balance(user, "0");
 
     struct ledger_settled out = settle(in.tx_id);
-    ck_assert(out.found && out.credited_now && !out.failed);
+    ck_assert(out.found && out.credited_now && !out.failed && !out.waited);
     ck_assert_int_eq(out.state, LEDGER_CREDITED);
     ck_assert_str_eq(out.tx_hash, "0xa");
     ck_assert(out.created_at > 1.6e9);
@@ -275,7 +275,9 @@ static void a_duplicate_raises_confirmations_only(void)
     d.confirmations = 0;
     again = ingest(&d);
     ck_assert(!again.publish);
-    ck_assert_int_eq(settle(first.tx_id).state, LEDGER_CREDITED);
+    struct ledger_settled out = settle(first.tx_id);
+    ck_assert_int_eq(out.state, LEDGER_CREDITED);
+    ck_assert(out.credited_now && out.waited);
     ck_assert(check().balanced);
 }
 
@@ -369,7 +371,8 @@ static void an_unknown_user_is_attributed_later(void)
     ck_assert_str_eq(got, d.user_id);
     ck_assert_uint_eq(sweep(due, 0, 60), 1);
     ck_assert_str_eq(due[0].tx_id, in.tx_id);
-    ck_assert(settle(in.tx_id).credited_now);
+    struct ledger_settled out = settle(in.tx_id);
+    ck_assert(out.credited_now && out.waited);
     expect_balance(d.user_id, "3");
     ck_assert(check().balanced);
 }
@@ -418,10 +421,16 @@ static void the_sweeper_takes_what_is_due(void)
     (void)settle(in.tx_id);
     mark(in.tx_id, 0);
     ck_assert_uint_eq(sweep(due, 0, 0), 0); /* no work left */
-    int64_t count[LEDGER_STATE_COUNT];
-    double oldest_s = -1;
-    OK(ledger_backlog(ledger, count, &oldest_s, err));
-    ck_assert_int_eq(count[LEDGER_RECEIVED], 0);
+    struct ledger_backlog backlog;
+    OK(ledger_backlog(ledger, &backlog, err));
+    ck_assert_int_eq(backlog.count[LEDGER_RECEIVED], 0);
+    ck_assert_int_eq(backlog.due, 0);
+    struct ledger_deposit late = deposit("0xb", "1");
+    (void)ingest(&late);
+    OK(ledger_backlog(ledger, &backlog, err));
+    ck_assert_int_eq(backlog.count[LEDGER_RECEIVED], 1);
+    ck_assert_int_eq(backlog.due, 1);
+    ck_assert(backlog.overdue_s > 0 && backlog.oldest_s > 0);
 }
 
 static void registering_twice_answers_the_first(void)
@@ -485,6 +494,39 @@ static void the_check_sees_a_changed_wallet(void)
     ck_assert(check().balanced);
     tamper("UPDATE journal SET kind = 'other'");
     ck_assert_int_eq(check().credits_off, 1);
+}
+
+static struct ledger_audit audit_once(int64_t passes)
+{
+    struct ledger_audit told = {0};
+    do {
+        OK(ledger_audit(ledger, 3, 0, &told, err));
+    } while (told.passes < passes);
+    return told;
+}
+
+static void the_running_audit_sees_what_differs(void)
+{
+    struct ledger_audit told = audit_once(1);
+    ck_assert_int_eq(told.wallets_off + told.credits_off, 0);
+    for (int i = 0; i < 7; i++) { /* more rows than a slice has */
+        char hash[16];
+        (void)snprintf(hash, sizeof hash, "0x%d", i);
+        struct ledger_deposit d = deposit(hash, "1.5");
+        struct ledger_ingested in = ingest(&d);
+        if (i > 0)
+            (void)settle(in.tx_id);
+    }
+    told = audit_once(3);
+    ck_assert_int_eq(told.wallets_off + told.credits_off, 0);
+    ck_assert(told.finished_at > 0);
+    tamper("UPDATE wallets SET deposit_balance = '9.1'");
+    ck_assert_int_eq(audit_once(5).wallets_off, 1);
+    tamper("UPDATE wallets SET deposit_balance = '9'");
+    tamper("UPDATE journal SET kind = 'other'");
+    told = audit_once(7);
+    ck_assert_int_eq(told.wallets_off, 0);
+    ck_assert_int_eq(told.credits_off, 6);
 }
 
 /* --- threads ------------------------------------------------------------ */
@@ -606,6 +648,7 @@ static void (*const scenarios[])(void) = {
     registering_twice_answers_the_first,
     pages_show_every_row_once,
     the_check_sees_a_changed_wallet,
+    the_running_audit_sees_what_differs,
     overlapping_batches_credit_once,
     overlapping_webhooks_are_stored_once,
 };

@@ -11,6 +11,7 @@
 #include "celery/worker.h"
 #include "client/task_publish.h"
 #include "deposits/deposit_message.h"
+#include "deposits/deposit_monitor.h"
 #include "deposits/deposit_publisher.h"
 #include "deposits/process_deposit.h"
 #include "deposits/settings.h"
@@ -22,6 +23,7 @@ struct program {
     struct deposit_settings settings;
     struct ledger *ledger;
     struct deposit_publisher *publisher;
+    struct deposit_monitor *monitor;
 };
 
 static enum celery_status start(void *arg, struct celery_error *err)
@@ -45,12 +47,21 @@ static enum celery_status start(void *arg, struct celery_error *err)
         .cap_s = s->reenqueue_max_s,
         .origin = task_origin(),
     };
-    return deposit_publisher_start(&options, &program->publisher, err);
+    const struct deposit_monitor_options monitor = {
+        .ledger = program->ledger,
+        .interval_s = s->monitor_interval_s,
+        .audit_pause_s = s->audit_interval_s,
+    };
+    st = deposit_publisher_start(&options, &program->publisher, err);
+    if (st == CELERY_OK)
+        st = deposit_monitor_start(&monitor, &program->monitor, err);
+    return st;
 }
 
 static void stop(void *arg)
 {
     struct program *program = arg;
+    deposit_monitor_stop(program->monitor);
     deposit_publisher_stop(program->publisher, 1);
     ledger_close(program->ledger);
 }

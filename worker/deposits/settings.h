@@ -24,6 +24,8 @@ struct deposit_settings {
     double sweep_grace_s;
     double reenqueue_s;
     double reenqueue_max_s;
+    double monitor_interval_s;
+    double audit_interval_s;
     bool help;
     bool migrate;        /* --migrate */
     bool check_ledger;   /* --check-ledger */

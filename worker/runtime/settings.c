@@ -11,6 +11,7 @@
 #include "base/xalloc.h"
 #include "celery/content.h"
 #include "client/task_publish.h"
+#include "http/health_check.h"
 #include "log/log.h"
 #include "version.h"
 
@@ -24,6 +25,9 @@ static const struct conf_setting table[] = {
     {.option = "check-config",
      .type = CONF_FLAG,
      .help = "check the settings, print them, exit"},
+    {.option = "health",
+     .type = CONF_FLAG,
+     .help = "ask the running worker whether it lives; exit 0 or 1"},
     {.env = "CELERY_BROKER_URL",
      .alias = "REDIS_URL",
      .option = "broker",
@@ -441,6 +445,9 @@ static int print_if_asked(struct celery_app *app, struct conf *conf)
         (void)printf("%s %s\n", app->name, CRICALGO_VERSION);
         return 0;
     }
+    if (conf_bool(conf, "health"))
+        return health_check(app->name, conf_text(conf, "METRICS_HOST"),
+                            (int)conf_int(conf, "METRICS_PORT"));
     if (conf_bool(conf, "check-config")) {
         conf_print(conf, stdout);
         return 0;

@@ -10,33 +10,61 @@
 #include "base/clock.h"
 #include "runtime/worker_state.h"
 
-enum { SCRAPE_WAIT_MS = 500 };
+enum {
+    SCRAPE_WAIT_MS = 500,
+    LEAD_S = 45, /* three of the usual scrapes */
+};
 
 #define TASK_LABELS                            \
     {                                          \
         "name", "hostname", "queue_name", NULL \
     }
 
-/* What the broker knows; asked only when somebody wants to know. */
+static void show_queue(struct worker *worker, size_t i)
+{
+    const struct worker_metrics *m = &worker->metrics;
+    struct broker_depth depth;
+    const char *queue[] = {broker_queue_name(worker->broker, i)};
+    if (!broker_connected(worker->broker)
+        || !broker_queue_active(worker->broker, i)
+        || broker_depth(worker->broker, i, &depth, NULL) != CELERY_OK)
+        return;
+    metric_set(m->queue_length, (double)depth.ready, queue);
+    metric_set(m->unacked, (double)depth.unacked, queue);
+    metric_set(m->dead, (double)depth.dead, queue);
+    metric_set(m->oldest, depth.oldest_s > 0 ? depth.oldest_s : 0, NULL);
+}
+
+static void hide_queue(struct worker *worker, size_t i)
+{
+    const struct worker_metrics *m = &worker->metrics;
+    const char *queue[] = {broker_queue_name(worker->broker, i)};
+    metric_forget(m->queue_length, queue);
+    metric_forget(m->unacked, queue);
+    metric_forget(m->dead, queue);
+    metric_forget(m->oldest, NULL);
+}
+
+/* What the broker knows; asked only when somebody wants to know. The queues are
+ * everybody's: one worker of all shows them, or sums would count them often. */
 static void look_up(struct worker *worker)
 {
     const struct worker_metrics *m = &worker->metrics;
     const char *host[] = {worker->host_label};
+    bool leading = false;
     metric_set(m->up, worker->phase == WORKER_RUNNING, host);
     metric_set(m->active, (double)consumer_active(worker), host);
     metric_set(m->eta, (double)worker->parked, NULL);
+    metric_set(m->broker_up, broker_connected(worker->broker), NULL);
+    if (broker_connected(worker->broker)
+        && broker_lead(worker->broker, BROKER_WORKS, LEAD_S, &leading, NULL)
+               != CELERY_OK)
+        leading = false;
     for (size_t i = 0; i < broker_queue_count(worker->broker); i++) {
-        struct broker_depth depth;
-        struct celery_error err = {0};
-        const char *queue[] = {broker_queue_name(worker->broker, i)};
-        if (!broker_connected(worker->broker)
-            || !broker_queue_active(worker->broker, i)
-            || broker_depth(worker->broker, i, &depth, &err) != CELERY_OK)
-            continue;
-        metric_set(m->queue_length, (double)depth.ready, queue);
-        metric_set(m->unacked, (double)depth.unacked, queue);
-        metric_set(m->dead, (double)depth.dead, queue);
-        metric_set(m->oldest, depth.oldest_s > 0 ? depth.oldest_s : 0, NULL);
+        if (leading)
+            show_queue(worker, i);
+        else
+            hide_queue(worker, i);
     }
 }
 
@@ -202,6 +230,13 @@ static const struct metric_desc oldest_desc = {
     {NULL},
     NULL,
     0};
+static const struct metric_desc broker_up_desc = {
+    "celery_c_broker_up",
+    "1 while the worker is connected to its broker.",
+    METRIC_GAUGE,
+    {NULL},
+    NULL,
+    0};
 static const struct metric_desc lost_desc = {
     "lease_lost_total",
     "Claims that a peer took over before we settled them.",
@@ -233,11 +268,31 @@ static void register_broker(struct worker_metrics *m)
     m->eta = metric_register(&eta_desc);
     m->dead = metric_register(&dead_desc);
     m->oldest = metric_register(&oldest_desc);
+    m->broker_up = metric_register(&broker_up_desc);
     m->lease_lost = metric_register(&lost_desc);
     m->reconnects = metric_register(&reconnects_desc);
     m->dead_lettered = metric_register(&dead_lettered_desc);
     metric_add(m->lease_lost, 0, NULL);
     metric_add(m->reconnects, 0, NULL);
+}
+
+/* A counter must be there with 0 before it counts: rates and ratios of what is
+ * not there are nothing. */
+static void begin_at_zero(struct worker *worker)
+{
+    const struct worker_metrics *m = &worker->metrics;
+    struct metric *const counters[] = {m->received, m->started, m->succeeded,
+                                       m->retried,  m->revoked, m->rejected};
+    for (size_t t = 0; t < worker->app->registry.count; t++) {
+        for (size_t q = 0; q < broker_queue_count(worker->broker); q++) {
+            const char *values[] = {worker->app->registry.tasks[t].name,
+                                    worker->host_label,
+                                    broker_queue_name(worker->broker, q), ""};
+            for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
+                metric_add(counters[i], 0, values);
+            metric_add(m->failed, 0, values);
+        }
+    }
 }
 
 void telemetry_register(struct worker *worker)
@@ -247,6 +302,7 @@ void telemetry_register(struct worker *worker)
     start_scrapes(worker);
     const char *at = strchr(worker->settings.nodename, '@');
     worker->host_label = at != NULL ? at + 1 : worker->settings.nodename;
+    begin_at_zero(worker);
 }
 
 void telemetry_count(struct worker *worker, struct metric *metric,

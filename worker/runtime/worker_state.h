@@ -57,6 +57,7 @@ struct worker_metrics {
     struct metric *eta;
     struct metric *dead;
     struct metric *oldest;
+    struct metric *broker_up;
     struct metric *lease_lost;
     struct metric *reconnects;
     struct metric *dead_lettered;

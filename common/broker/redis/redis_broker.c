@@ -69,6 +69,7 @@ enum celery_status redis_broker_drop(struct redis_broker *rb,
 static void redis_close(struct broker *broker)
 {
     struct redis_broker *rb = redis_broker(broker);
+    redis_lead_end(rb);
     (void)redis_broker_drop(rb, CELERY_OK);
     redis_endpoint_done(&rb->endpoint);
     free(rb->prefix);
@@ -469,6 +470,7 @@ const struct broker_driver redis_broker_driver = {
     .maintain = redis_maintain,
     .declare = redis_declare,
     .depth = redis_depth,
+    .lead = redis_lead,
     .dead_each = redis_dead_each,
     .publish = redis_publish,
     .info = redis_info,

@@ -51,6 +51,7 @@ struct redis_broker {
     int64_t orphans_due_us;
     int64_t restore_due_us;
     int64_t bindings_due_us;
+    bool leads;      /* the fleet's figures are ours to show */
     char **declared; /* queues that this connection has bound */
     size_t declared_count;
 };
@@ -143,6 +144,13 @@ enum celery_status redis_move_claim(struct redis_broker *rb,
                                     const struct redis_move *move,
                                     bool *ret_moved, struct celery_error *err)
     CELERY_MUST_CHECK;
+
+/* redis_lead.c */
+enum celery_status redis_lead(struct broker *broker, enum broker_lead as,
+                              double ttl_s, bool *ret_leading,
+                              struct celery_error *err) CELERY_MUST_CHECK;
+/* Leaves the part to the next one that asks. */
+void redis_lead_end(struct redis_broker *rb);
 
 /* redis_lease.c */
 enum celery_status redis_lease_load(struct redis_broker *rb,

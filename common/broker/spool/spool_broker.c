@@ -48,6 +48,7 @@ static void close_fd(int *fd)
 enum celery_status spool_drop(struct spool_broker *sb, enum celery_status st)
 {
     spool_lease_release(sb);
+    close_fd(&sb->lead_fd);
     close_fd(&sb->inotify_fd);
     close_fd(&sb->own_dir);
     close_fd(&sb->queue_dir);
@@ -89,6 +90,7 @@ static enum celery_status spool_open(const struct broker_options *options,
     url_done(&url);
     sb->queue_dir = sb->control_dir = sb->claims_dir = -1;
     sb->own_dir = sb->dead_dir = sb->lock_fd = sb->inotify_fd = -1;
+    sb->lead_fd = -1;
     sb->max_deliveries = options->max_deliveries;
     sb->on_broadcast = options->on_broadcast;
     sb->broadcast_arg = options->broadcast_arg;
@@ -371,10 +373,14 @@ static enum celery_status spool_depth(struct broker *broker, size_t queue,
 {
     struct spool_broker *sb = spool_broker(broker);
     (void)err;
+    if (sb->nodename == NULL) { /* no inotify keeps the listing up for us */
+        spool_index_done(&sb->index);
+        list_queue(sb);
+    }
     *ret = (struct broker_depth){
         .ready =
             (int64_t)spool_index_count(&sb->index, broker->queues[queue].name),
-        .unacked = count_files(sb->own_dir, "."),
+        .unacked = sb->own_dir >= 0 ? count_files(sb->own_dir, ".") : 0,
         .dead = (int64_t)spool_dead_count(sb, broker->queues[queue].name),
         .oldest_s = -1,
     };
@@ -408,6 +414,7 @@ const struct broker_driver spool_broker_driver = {
     .maintain = spool_maintain,
     .declare = spool_declare,
     .depth = spool_depth,
+    .lead = spool_lead,
     .dead_each = spool_dead_each,
     .publish = spool_publish,
     .info = spool_info,

@@ -30,6 +30,7 @@ struct spool_broker {
     int own_dir; /* claims/<uuid> */
     int dead_dir;
     int lock_fd;
+    int lead_fd; /* locked while the fleet's figures are ours to show */
     int inotify_fd;
     char uuid[CELERY_TASK_ID_LEN + 1];
     struct spool_index index; /* messages that wait, by queue */
@@ -84,6 +85,10 @@ enum celery_status spool_restore_orphans(struct spool_broker *sb,
                                          struct celery_error *err)
     CELERY_MUST_CHECK;
 void spool_age_out(struct spool_broker *sb);
+
+enum celery_status spool_lead(struct broker *broker, enum broker_lead as,
+                              double ttl_s, bool *ret_leading,
+                              struct celery_error *err) CELERY_MUST_CHECK;
 
 /* spool_dead.c */
 size_t spool_dead_count(struct spool_broker *sb, const char *queue);

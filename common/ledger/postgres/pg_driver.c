@@ -135,4 +135,5 @@ const struct ledger_driver postgres_driver = {
     .register_user = pg_register_user,
     .explain = pg_explain,
     .backlog = pg_backlog,
+    .audit = pg_audit,
 };

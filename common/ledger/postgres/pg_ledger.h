@@ -46,8 +46,12 @@ enum celery_status pg_check(void *impl, struct ledger_check *ret,
 enum celery_status pg_explain(void *impl, const char *tx_id,
                               struct celery_buf *ret_text, bool *ret_found,
                               struct celery_error *err);
-enum celery_status pg_backlog(void *impl, int64_t ret_count[LEDGER_STATE_COUNT],
-                              double *ret_oldest_s, struct celery_error *err);
+enum celery_status pg_backlog(void *impl, struct ledger_backlog *ret,
+                              struct celery_error *err);
+
+/* pg_audit.c */
+enum celery_status pg_audit(void *impl, int rows, double pause_s,
+                            struct ledger_audit *ret, struct celery_error *err);
 
 /* Fields of a result, row by row. NULL for NULL; numbers are 0 for it. */
 const char *pg_text(const PGresult *result, int row, int column);

@@ -131,41 +131,48 @@ enum celery_status pg_explain(void *impl, const char *tx_id,
 }
 
 /* Open and set-aside rows are counted by their partial indexes. Counting the
- * credited ones would read the whole table at every scrape: they are the
- * planner's estimate. */
+ * credited ones would read the whole table every time: they are the planner's
+ * estimate. */
 static const char backlog_sql[] =
-    "WITH open AS (SELECT state, count(*) AS n, min(created_at) AS oldest"
+    "WITH open AS (SELECT state, count(*) AS n, min(created_at) AS oldest,"
+    "  count(*) FILTER (WHERE COALESCE(next_enqueue_at, created_at) < now())"
+    "   AS due, min(COALESCE(next_enqueue_at, created_at)) AS due_at"
     "  FROM transactions WHERE state = 'received' OR"
     "  (state = 'awaiting_confirmations'"
     "   AND confirmations >= confirmations_required) GROUP BY state),"
     " aside AS (SELECT state, count(*) AS n FROM transactions WHERE state IN"
     "  ('awaiting_confirmations', 'unmatched', 'conflict', 'reversed')"
     "  GROUP BY state)"
-    " SELECT state, n, 0 FROM aside"
-    " UNION ALL SELECT state, n, 0 FROM open WHERE state = 'received'"
+    " SELECT state, n, 0, 0, 0 FROM aside"
+    " UNION ALL SELECT state, n, 0, 0, 0 FROM open WHERE state = 'received'"
     " UNION ALL SELECT 'credited', GREATEST(0, (SELECT reltuples::bigint FROM"
     "  pg_class WHERE oid = 'transactions'::regclass)"
     "  - COALESCE((SELECT sum(n) FROM aside), 0)"
-    "  - COALESCE((SELECT sum(n) FROM open WHERE state = 'received'), 0)), 0"
-    " UNION ALL SELECT 'oldest', 0, COALESCE((SELECT"
-    "  (extract(epoch FROM now() - min(oldest)) * 1000000)::bigint"
-    "  FROM open), 0)";
+    "  - COALESCE((SELECT sum(n) FROM open WHERE state = 'received'), 0)),"
+    "  0, 0, 0"
+    " UNION ALL SELECT 'open', 0, COALESCE(sum(due), 0),"
+    "  COALESCE((extract(epoch FROM now() - min(oldest)) * 1000000)::bigint,"
+    "   0), GREATEST(0, COALESCE("
+    "   (extract(epoch FROM now() - min(due_at)) * 1000000)::bigint, 0))"
+    " FROM open";
 
-enum celery_status pg_backlog(void *impl, int64_t ret_count[LEDGER_STATE_COUNT],
-                              double *ret_oldest_s, struct celery_error *err)
+enum celery_status pg_backlog(void *impl, struct ledger_backlog *ret,
+                              struct celery_error *err)
 {
     CLEANUP(pg_params_done) struct pg_params params = PG_PARAMS_INIT;
     PGresult *result = NULL;
     enum celery_status st = pg_run(impl, backlog_sql, &params, &result, err);
     if (st != CELERY_OK)
         return st;
-    memset(ret_count, 0, sizeof ret_count[0] * LEDGER_STATE_COUNT);
     for (int i = 0; i < PQntuples(result); i++) {
         enum ledger_state state = LEDGER_RECEIVED;
-        if (ledger_state_parse(PQgetvalue(result, i, 0), &state))
-            ret_count[state] = pg_int(result, i, 1);
-        else
-            *ret_oldest_s = (double)pg_int(result, i, 2) / 1e6;
+        if (ledger_state_parse(PQgetvalue(result, i, 0), &state)) {
+            ret->count[state] = pg_int(result, i, 1);
+            continue;
+        }
+        ret->due = pg_int(result, i, 2);
+        ret->oldest_s = (double)pg_int(result, i, 3) / 1e6;
+        ret->overdue_s = (double)pg_int(result, i, 4) / 1e6;
     }
     PQclear(result);
     return CELERY_OK;

@@ -18,9 +18,9 @@ static const char settle_sql[] =
     "SELECT s.tx_id IS NOT NULL, s.state,"
     " s.credited_now AND row_number() OVER (PARTITION BY i.id ORDER BY i.ord)"
     " = 1, s.tx_hash, (extract(epoch FROM s.created_at) * 1000000)::bigint,"
-    " (extract(epoch FROM s.enqueued_at) * 1000000)::bigint"
+    " (extract(epoch FROM s.enqueued_at) * 1000000)::bigint, s.waited"
     " FROM unnest($1) WITH ORDINALITY AS i (id, ord)"
-    " LEFT JOIN settle_deposits($1) s ON s.tx_id = i.id ORDER BY i.ord";
+    " LEFT JOIN settle_deposits_told($1) s ON s.tx_id = i.id ORDER BY i.ord";
 
 enum { WHOLE_TRIES = 2, SINGLE_TRIES = 6, RANGES_MAX = 16 };
 
@@ -48,6 +48,7 @@ static void read_row(const PGresult *result, int row,
     pg_copy(result, row, 3, ret->tx_hash, sizeof ret->tx_hash);
     ret->created_at = seconds(pg_int(result, row, 4));
     ret->enqueued_at = seconds(pg_int(result, row, 5));
+    ret->waited = pg_bool(result, row, 6);
 }
 
 static enum celery_status settle(struct pg_pool *pool,

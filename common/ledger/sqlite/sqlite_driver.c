@@ -142,4 +142,5 @@ const struct ledger_driver sqlite_driver = {
     .register_user = sqlite_register_user,
     .explain = sqlite_explain,
     .backlog = sqlite_backlog,
+    .audit = sqlite_audit_books,
 };

@@ -52,10 +52,13 @@ enum celery_status sqlite_check(void *impl, struct ledger_check *ret,
 enum celery_status sqlite_explain(void *impl, const char *tx_id,
                                   struct celery_buf *ret_text, bool *ret_found,
                                   struct celery_error *err);
-enum celery_status sqlite_backlog(void *impl,
-                                  int64_t ret_count[LEDGER_STATE_COUNT],
-                                  double *ret_oldest_s,
+enum celery_status sqlite_backlog(void *impl, struct ledger_backlog *ret,
                                   struct celery_error *err);
+
+/* sqlite_audit.c */
+enum celery_status sqlite_audit_books(void *impl, int rows, double pause_s,
+                                      struct ledger_audit *ret,
+                                      struct celery_error *err);
 
 /* One transaction with every column that ledger_row has; the texts are borrowed
  * until the statement's next step. */

@@ -126,36 +126,43 @@ enum celery_status sqlite_explain(void *impl, const char *tx_id,
     return st == CELERY_OK ? celery_buf_status(ret_text) : st;
 }
 
-static enum celery_status oldest(struct sqlite_conn *conn, double *ret_oldest_s,
-                                 struct celery_error *err)
+static enum celery_status read_open(struct sqlite_conn *conn,
+                                    struct ledger_backlog *ret,
+                                    struct celery_error *err)
 {
     static const char sql[] =
-        "SELECT min(created_at) FROM transactions WHERE state = 'received'"
+        "SELECT min(created_at), count(*) FILTER"
+        "  (WHERE COALESCE(next_enqueue_at, created_at) < ?1),"
+        " min(COALESCE(next_enqueue_at, created_at))"
+        " FROM transactions WHERE state = 'received'"
         " OR (state = 'awaiting_confirmations'"
         "  AND confirmations >= confirmations_required)";
     bool row = false;
+    int64_t now = clock_wall_us();
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
+    sqlite_bind_number(stmt, 1, now);
     enum celery_status st = sqlite_step_row(conn, stmt, &row, err);
     if (st != CELERY_OK)
         return st;
-    int64_t us = sqlite3_column_int64(stmt, 0);
-    *ret_oldest_s =
-        us != 0 ? (double)(clock_wall_us() - us) / USEC_PER_SEC : 0.0;
+    int64_t created = sqlite3_column_int64(stmt, 0);
+    int64_t due = sqlite3_column_int64(stmt, 2);
+    ret->oldest_s = created != 0 ? (double)(now - created) / USEC_PER_SEC : 0.0;
+    ret->due = sqlite3_column_int64(stmt, 1);
+    ret->overdue_s =
+        due != 0 && due < now ? (double)(now - due) / USEC_PER_SEC : 0.0;
     return CELERY_OK;
 }
 
-enum celery_status sqlite_backlog(void *impl,
-                                  int64_t ret_count[LEDGER_STATE_COUNT],
-                                  double *ret_oldest_s,
+enum celery_status sqlite_backlog(void *impl, struct ledger_backlog *ret,
                                   struct celery_error *err)
 {
     struct sqlite_conn *conn = NULL;
     enum celery_status st = sqlite_begin_read(impl, &conn, err);
     if (st != CELERY_OK)
         return st;
-    st = count_states(conn, ret_count, err);
+    st = count_states(conn, ret->count, err);
     if (st == CELERY_OK)
-        st = oldest(conn, ret_oldest_s, err);
+        st = read_open(conn, ret, err);
     sqlite_end_read(impl, conn);
     return st;
 }

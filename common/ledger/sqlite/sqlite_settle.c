@@ -141,6 +141,7 @@ static enum celery_status settle_open(struct sqlite_conn *conn,
         st = set_state(conn, row->tx_id, next, err);
     if (st == CELERY_OK) {
         ret->credited_now = next == LEDGER_CREDITED;
+        ret->waited = ret->state != LEDGER_RECEIVED;
         ret->state = next;
     }
     return st;
