@@ -3,7 +3,7 @@
 # dashboards, scripts, load tests, packages. Sourced, not run.
 
 DEPLOY_PACKAGES=(
-  nginx-light prometheus prometheus-alertmanager shellcheck shfmt yamllint
+  nginx-light prometheus prometheus-alertmanager shellcheck shfmt yamllint jq
   mandoc git ca-certificates
 )
 NIGHTLY_PACKAGES=(etcd-server mmdebstrap lintian debhelper)
