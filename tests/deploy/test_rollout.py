@@ -158,7 +158,7 @@ def wait_for_step(cluster, rollout, step):
     pytest.param("p95_seconds", {"latency": 3}, marks=pytest.mark.nightly),
 ])
 def test_a_bad_canary_is_taken_back(cluster, metrics, gate, spoil):
-    rollout = cluster.start("run", NEW)
+    rollout = cluster.start("run", NEW, "--watch-next", "60")
     wait_for_step(cluster, rollout, "canary-25")
     for name, value in spoil.items():
         setattr(metrics.versions["canary"], name, value)
