@@ -7,7 +7,6 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { state } from './modules/state.mjs';
 
 const { script, env, vu, port, signal, running } = workerData;
-const STOP_AFTER = 1;
 state.vu = vu;
 globalThis.__ENV = env;
 globalThis.__VU = vu;
@@ -17,7 +16,8 @@ register('./hooks.mjs', import.meta.url);
 function fetch(request) {
   Atomics.store(signal, 0, 0);
   port.postMessage(request);
-  Atomics.wait(signal, 0, 0);
+  // The wake-up of the answer before may come late: the value decides.
+  while (Atomics.load(signal, 0) === 0) Atomics.wait(signal, 0, 0);
   return receiveMessageOnPort(port).message;
 }
 
@@ -30,15 +30,15 @@ function flush() {
 function loop(module, data, iterations) {
   for (let done = 0; Atomics.load(running, 0) && done < iterations; done += 1) {
     const begin = performance.now();
-    let interrupted = 0;
+    let failed = false;
     try {
       module.default(data);
     } catch (e) {
-      interrupted = STOP_AFTER;
+      failed = true;
       console.error(`iteration failed: ${e.stack}`);
     }
     state.samples.push(['iterations', 1, {}], ['iteration_duration', performance.now() - begin, {}]);
-    if (interrupted) state.samples.push(['k6run_iterations_failed', 1, {}]);
+    if (failed) state.samples.push(['k6run_iterations_failed', 1, {}]);
     flush();
     globalThis.__ITER += 1;
   }
