@@ -6,6 +6,9 @@ A block of commands is run as it stands unless a comment above it says otherwise
 `<!-- needs: cluster -->`, `docker` or `time` for what no test here can run (its
 syntax, its files and its programs' names are looked at all the same), and
 `<!-- tested-by: FILE -->` for what another test runs."""
+import hashlib
+import hmac
+import json
 import pathlib
 import re
 import subprocess
@@ -138,6 +141,66 @@ def test_the_inventory_is_complete():
     runbook = document_text("docs/runbook_prod_rollout.md")
     for who in ("@ops-oncall", "@backend-lead", "@db-admin", "@devops-lead"):
         assert who in runbook
+
+
+def test_what_the_guide_says_of_the_api(surroundings):
+    """docs/from-the-python-rollout.md, row by row where a request can tell."""
+    api = harness.Api.__new__(harness.Api)
+    api.port = int(surroundings["API"].rsplit(":", 1)[1])
+    token = {"Authorization": "Bearer " + harness.TOKEN}
+
+    def post(path, body, **headers):
+        return api.request("POST", path, body, {"Content-Type": "application/json", **headers})
+
+    # Routes.
+    for path in ("/api/v1/health", "/health", "/healthz"):
+        assert api.request("GET", path)[:2] == (200, {"status": "ok"})
+    assert api.request("GET", "/api/v1/webhooks/health")[0] == 200
+    for path in ("/api/v1/login", "/api/v1/withdraw", "/api/v1/refresh"):
+        assert post(path, "{}", **token)[0] in (404, 405)
+    assert api.request("GET", "/api/v1/transactions")[0] in (401, 403)
+    assert not [h for h in api.request("GET", "/api/v1/health", headers={"Origin": "http://x"})[2]
+                if h.lower().startswith("access-control")]
+    # The webhook.
+    body = harness.deposit_body(api.register(), amount="12.50", reason="x", timestamp="y")
+    status, first, _ = api.webhook(body)
+    assert status == 202 and first["ok"] is True
+    assert api.webhook(body)[1]["tx_id"] == first["tx_id"]
+    for name in ("X-Hub-Signature-256", "X-Webhook-Signature"):
+        raw = json.dumps(body).encode()
+        signature = hmac.new(harness.SECRET.encode(), raw, hashlib.sha256).hexdigest()
+        assert post("/api/v1/webhook/bep20", raw, **{name: "sha256=" + signature})[0] == 202
+    assert post("/api/v1/webhooks/bep20", json.dumps(body))[0] == 401
+    assert api.webhook(b"{not json")[0] == 400
+    status, answer, _ = api.webhook({"amount": "1"})
+    assert status == 400 and answer["error"] == "missing tx_hash or amount"
+    assert api.webhook({**body, "tx_hash": "0xg", "amount": "-1"})[0] == 422
+    del body["user_id"]
+    status, answer, _ = api.webhook({**body, "tx_hash": "no-user"})
+    assert status == 202
+    harness.wait_for(lambda: api.get(f"/api/v1/transactions/{answer['tx_id']}")[1]["state"] == "unmatched",
+                     "a deposit without a user is unmatched")
+    assert api.webhook({**body, "tx_hash": "no-confirmations", "confirmations": 0})[1]["state"] in (
+        "received", "awaiting_confirmations")
+    # Register.
+    for number, path in enumerate(("/api/v1/auth/register", "/api/v1/register")):
+        user = json.dumps({"username": f"guide-{number}", "password": "long enough"})
+        status, answer, _ = post(path, user)
+        assert status == 201 and set(answer) & {"access_token", "refresh_token"} == set(), answer
+        status, again, _ = post(path, user)
+        assert status == 409 and again["user_id"] == answer["user_id"]
+
+
+def test_what_the_guide_says_of_the_settings(surroundings):
+    old = {"JWT_SECRET_KEY": "x", "SECRET_KEY": "x", "SENTRY_DSN": "x", "API_V1_PREFIX": "/x",
+           "RATE_LIMIT_REQUESTS": "30", "ENABLE_TEST_TOTP_BYPASS": "false", "ENABLE_TEST_CONTEST_SEED": "false",
+           "ENABLE_DEBUG_ENDPOINT": "false", "PLATFORM_COMMISSION_PCT": "5",
+           "DATABASE_URL": surroundings["DATABASE_URL"].replace("postgresql:", "postgresql+asyncpg:")}
+    for program in (["cricalgo-api"], ["cricalgo-worker", "-A", "app.celery_app.celery", "worker", "--loglevel=info",
+                                       "--concurrency=8"]):
+        done = subprocess.run([*program, "--check-config"], env=surroundings | old, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout
 
 
 # --- PromQL -------------------------------------------------------------------

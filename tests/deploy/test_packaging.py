@@ -332,7 +332,7 @@ def test_install_run_purge(debian, packages, tmp_path):
         for program in ("cricalgo-api", "cricalgo-worker"):
             env = settings(debian, program) | {"PATH": "/usr/bin:/bin", "PORT": str(port), "METRICS_PORT": "0"}
             processes[program] = harness.Process(
-                program, ["chroot", "--userspec=cricalgo:cricalgo", debian, "/usr/bin/" + program], tmp_path, env)
+                program, [shutil.which("chroot"), "--userspec=cricalgo:cricalgo", debian, "/usr/bin/" + program], tmp_path, env)
         api = harness.Api.__new__(harness.Api)
         api.port, api.process = port, processes["cricalgo-api"]
         harness.wait_for(api._ready, "the installed API is ready")
