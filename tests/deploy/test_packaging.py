@@ -226,6 +226,17 @@ def test_no_secret_in_what_is_packaged():
     assert (DEBIAN / "cricalgo-api.postinst").read_text() == (DEBIAN / "cricalgo-worker.postinst").read_text()
 
 
+def test_what_the_build_needs_is_asked_for():
+    """scripts/lib/packages.sh is what a build is seen to need."""
+    text = (harness.ROOT / "scripts/lib/packages.sh").read_text()
+    wanted = set(re.search(r"BUILD_PACKAGES=\((.*?)\)", text, re.S)[1].split())
+    control = (DEBIAN / "control").read_text()
+    asked = set(re.findall(r"^ ([a-z0-9+.-]+)", control[:control.index("\n\n")], re.M))
+    # dpkg-dev brings the compiler, meson brings ninja.
+    assert wanted - asked - {"build-essential", "ninja-build", "python3"} == set()
+    assert asked - wanted == {"debhelper-compat", "python3"}
+
+
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
     """The packages, built from the files that git knows."""
