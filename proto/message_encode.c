@@ -135,6 +135,8 @@ static bool is_reserved(struct celery_json key)
 {
     static const char *const more[] = {
         "x-death",
+        "x-deliveries",
+        "x-delivery-count",
         "x-first-death-exchange",
         "x-first-death-queue",
         "x-first-death-reason",

@@ -28,7 +28,7 @@ enum celery_status backend_open(const struct backend_options *options,
     enum celery_status st = celery_fail(
         err, CELERY_INVALID,
         "result backend '%.80s' is not accepted; accepted: redis://, "
-        "redis+socket://, file:///folder",
+        "rediss://, redis+socket://, sentinel://, file:///folder",
         masked);
     free(masked);
     return st;

@@ -92,7 +92,8 @@ static enum celery_status redis_backend_open(
     rb->expires = xasprintf("%.0f", ceil(options->expires_s));
     rb->prefix = read_prefix(options->transport_options);
     enum celery_status st =
-        redis_endpoint_parse(options->url, &rb->endpoint, err);
+        redis_endpoint_parse(options->url, options->transport_options,
+                             &rb->endpoint, err);
     if (st != CELERY_OK) {
         redis_backend_close(&rb->backend);
         return st;
@@ -188,7 +189,8 @@ static enum celery_status redis_backend_get(struct backend *backend,
     return CELERY_OK;
 }
 
-static const char *const schemes[] = {"redis", "redis+socket", "socket", NULL};
+static const char *const schemes[] = {"redis",  "rediss",   "redis+socket",
+                                      "socket", "sentinel", NULL};
 
 const struct backend_driver redis_backend_driver = {
     .schemes = schemes,

@@ -244,13 +244,44 @@ static void append_masked_query(struct celery_buf *buf, const char *text)
     }
 }
 
+static void append_masked(struct celery_buf *buf, const char *text, size_t len)
+{
+    char *part = xstrndup(text, len);
+    char *masked = mask_password(part);
+    append_masked_query(buf, masked);
+    free(masked);
+    explicit_bzero(part, len);
+    free(part);
+}
+
+/* The next ; in text that another URL follows, or its end: brokers come in lists.
+ * Any other one may be part of a password. */
+static size_t url_len(const char *text)
+{
+    const char *p = text;
+    while ((p = strchr(p, ';')) != NULL) {
+        size_t scheme =
+            strspn(p + 1, "abcdefghijklmnopqrstuvwxyz"
+                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+        if (scheme > 0 && strncmp(p + 1 + scheme, "://", 3) == 0)
+            return (size_t)(p - text);
+        p++;
+    }
+    return strlen(text);
+}
+
 char *url_masked(const char *text)
 {
     struct celery_buf buf = CELERY_BUF_INIT;
-    char *masked = mask_password(text);
-    append_masked_query(&buf, masked);
-    free(masked);
-    masked = xstrdup(celery_buf_str(&buf).data);
+    size_t len = url_len(text);
+    append_masked(&buf, text, len);
+    while (text[len] == ';') {
+        text += len + 1;
+        len = url_len(text);
+        celery_buf_append(&buf, CELERY_STR(";"));
+        append_masked(&buf, text, len);
+    }
+    char *masked = xstrdup(celery_buf_str(&buf).data);
     celery_buf_done(&buf);
     return masked;
 }

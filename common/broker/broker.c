@@ -13,6 +13,7 @@
 static const struct broker_driver *const drivers[] = {
     &redis_broker_driver,
     &spool_broker_driver,
+    &amqp_broker_driver,
 };
 
 static void add_queue(struct broker *broker, const char *name)
@@ -61,8 +62,8 @@ enum celery_status broker_open(const struct broker_options *options,
     char *masked = url_masked(options->url);
     enum celery_status st = celery_fail(
         err, CELERY_INVALID,
-        "broker '%.80s' is not accepted; accepted: redis://, redis+socket://, "
-        "filesystem://",
+        "broker '%.80s' is not accepted; accepted: redis://, rediss://, "
+        "redis+socket://, sentinel://, amqp://, amqps://, filesystem://",
         masked);
     free(masked);
     return st;
@@ -127,18 +128,34 @@ enum celery_status broker_renew(struct broker *broker,
     return broker->driver->renew(broker, leases, count, err);
 }
 
-enum celery_status broker_fence(struct broker *broker, const char *tag,
+enum celery_status broker_fence(struct broker *broker, char *tag, bool starting,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err)
 {
-    return broker->driver->fence(broker, tag, raw, ret_ours, err);
+    return broker->driver->fence(broker, tag, starting, raw, ret_ours, err);
 }
 
-enum celery_status broker_reclaim(struct broker *broker,
-                                  const char *const *known, size_t count,
-                                  struct celery_error *err)
+bool broker_keeps_messages(const struct broker *broker)
 {
-    return broker->driver->reclaim(broker, known, count, err);
+    return broker->driver->fetch != NULL;
+}
+
+enum celery_status broker_fetch(struct broker *broker, struct broker_kept *kept,
+                                size_t count, struct celery_error *err)
+{
+    return broker->driver->fetch(broker, kept, count, err);
+}
+
+enum celery_status broker_peek(struct broker *broker, struct broker_kept *kept,
+                               size_t count, struct celery_error *err)
+{
+    return broker->driver->peek(broker, kept, count, err);
+}
+
+enum celery_status broker_reclaim(struct broker *broker, broker_known_fn known,
+                                  void *arg, struct celery_error *err)
+{
+    return broker->driver->reclaim(broker, known, arg, err);
 }
 
 enum celery_status broker_maintain(struct broker *broker,
@@ -173,8 +190,27 @@ enum celery_status broker_add_queue(struct broker *broker, const char *queue,
 void broker_cancel_queue(struct broker *broker, const char *queue)
 {
     size_t i = find_queue(broker, queue);
-    if (i < broker->queue_count)
-        broker->queues[i].active = false;
+    if (i == broker->queue_count)
+        return;
+    broker->queues[i].active = false;
+    if (broker->driver->cancel != NULL)
+        broker->driver->cancel(broker, i);
+}
+
+void broker_stop(struct broker *broker)
+{
+    if (broker->connected && broker->driver->stop != NULL)
+        broker->driver->stop(broker);
+}
+
+void broker_set_prefetch(struct broker *broker, size_t count)
+{
+    broker->prefetch = count;
+}
+
+bool broker_claims_end_with_connection(const struct broker *broker)
+{
+    return broker->driver->claims_end_with_connection;
 }
 
 size_t broker_queue_count(const struct broker *broker)
@@ -197,6 +233,23 @@ enum celery_status broker_depth(struct broker *broker, size_t queue,
                                 struct celery_error *err)
 {
     return broker->driver->depth(broker, queue, ret, err);
+}
+
+enum celery_status broker_dead_each(struct broker *broker, const char *queue,
+                                    broker_dead_fn fn, void *arg,
+                                    struct broker_dead_counts *ret,
+                                    struct celery_error *err)
+{
+    *ret = (struct broker_dead_counts){0};
+    if (!broker->connected) {
+        enum celery_status st = broker->driver->connect(broker, err);
+        if (st != CELERY_OK)
+            return st;
+    }
+    if (broker->driver->dead_each == NULL)
+        return celery_fail(err, CELERY_UNSUPPORTED,
+                           "dead letters of this broker cannot be listed");
+    return broker->driver->dead_each(broker, queue, fn, arg, ret, err);
 }
 
 enum celery_status broker_publish(struct broker *broker,

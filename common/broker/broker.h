@@ -4,9 +4,11 @@
  * publish. One driver a transport stands behind the table in broker.c.
  *
  * A struct broker belongs to one thread. No call blocks past the timeout of the
- * options. CELERY_IO, CLOSED, TIMEOUT and MALFORMED mean that the connection is
- * gone: call broker_connect() again; what was under way may or may not have been
- * done. CELERY_UNSUPPORTED and INVALID are final.
+ * options. After CELERY_IO, CLOSED, TIMEOUT and MALFORMED the connection may be
+ * gone: when broker_connected() says so, call broker_connect() again; what was
+ * under way may or may not have been done. CELERY_UNSUPPORTED and INVALID are
+ * final. CELERY_CONFLICT: the broker refused a message (no queue takes it, or the
+ * queue is full).
  */
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
@@ -42,6 +44,9 @@ struct broker_options {
     const char *const *queues;
     size_t queue_count;
     const char *nodename; /* "celery@host"; NULL: no remote control */
+    /* A message that killed this many workers goes to the dead letters; 0: it
+     * comes back for ever. */
+    unsigned max_deliveries;
     broker_broadcast_fn on_broadcast;
     void *broadcast_arg;
 };
@@ -96,10 +101,13 @@ struct broker_settlement {
     const char *tag;
     size_t queue;
     unsigned step;
-    struct celery_str raw; /* not needed for BROKER_ACK */
-    const char *reason;    /* BROKER_DEAD_LETTER: one word, "unknown_task" */
-    const char *detail;    /* BROKER_DEAD_LETTER: for people; may be NULL */
-    bool lost;             /* out: the claim was not ours any more */
+    /* Not needed for BROKER_ACK; for BROKER_GIVE_BACK empty when the broker keeps
+     * messages. */
+    struct celery_str raw;
+    const char *reason; /* BROKER_DEAD_LETTER: one word, "unknown_task" */
+    const char *detail; /* BROKER_DEAD_LETTER: for people; may be NULL */
+    bool lost;          /* out: the claim was not ours any more */
+    bool kept; /* out: could not be settled now, nothing was done; ask again */
 };
 
 enum celery_status broker_settle(struct broker *broker,
@@ -118,16 +126,39 @@ enum celery_status broker_renew(struct broker *broker,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 
 /* Before starting a claim that waited: is it still ours? Stamps it and, when raw
- * is not NULL, fetches the message again. *ret_ours false: drop it. */
-enum celery_status broker_fence(struct broker *broker, const char *tag,
+ * is not NULL, fetches the message again. tag (of BROKER_TAG_MAX bytes) may be
+ * another one afterwards. starting: it is about to run alone; should its worker
+ * die, the delivery is counted (broker/deliveries.h). *ret_ours false: drop it. */
+enum celery_status broker_fence(struct broker *broker, char *tag, bool starting,
                                 struct celery_buf *raw, bool *ret_ours,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 
-/* After a reconnect: known are the tags of all claims the caller holds. Others of
- * ours, taken by a claim whose answer was lost, go back to their queues. */
-enum celery_status broker_reclaim(struct broker *broker,
-                                  const char *const *known, size_t count,
-                                  struct celery_error *err) CELERY_MUST_CHECK;
+/* Does the broker show a claim's message again? Then the worker need not keep it. */
+bool broker_keeps_messages(const struct broker *broker);
+
+/* A claim of which only the tag is known. */
+struct broker_kept {
+    char tag[BROKER_TAG_MAX]; /* in and out, as broker_fence() */
+    struct celery_buf raw;    /* out: appended */
+    bool ours;                /* out */
+};
+
+/* broker_fence() for up to BROKER_CLAIM_MAX claims at once, with their messages. On
+ * failure nothing is known of any of them. */
+enum celery_status broker_fetch(struct broker *broker, struct broker_kept *kept,
+                                size_t count, struct celery_error *err)
+    CELERY_MUST_CHECK;
+/* Their messages, to show them; changes nothing. */
+enum celery_status broker_peek(struct broker *broker, struct broker_kept *kept,
+                               size_t count, struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* After a reconnect: claims of ours that the caller does not know, taken by a claim
+ * whose answer was lost, go back to their queues. */
+typedef bool (*broker_known_fn)(void *arg, const char *tag);
+enum celery_status broker_reclaim(struct broker *broker, broker_known_fn known,
+                                  void *arg, struct celery_error *err)
+    CELERY_MUST_CHECK;
 
 /* Once a second: liveness, dead neighbours' claims, binding refresh. */
 enum celery_status broker_maintain(struct broker *broker,
@@ -138,6 +169,18 @@ enum celery_status broker_maintain(struct broker *broker,
 enum celery_status broker_add_queue(struct broker *broker, const char *queue,
                                     struct celery_error *err) CELERY_MUST_CHECK;
 void broker_cancel_queue(struct broker *broker, const char *queue);
+/* For a shutdown: nothing more comes to us; what came and was not claimed goes
+ * back. Claims can still be settled. */
+void broker_stop(struct broker *broker);
+
+/* How many claims the worker wants to hold, 0: any number. A broker that pushes
+ * sends no more than that ahead. */
+void broker_set_prefetch(struct broker *broker, size_t count);
+
+/* Do the claims die with the connection (RabbitMQ)? Then what has not started
+ * must be forgotten when it is lost: somebody else gets it. */
+bool broker_claims_end_with_connection(const struct broker *broker);
+
 size_t broker_queue_count(const struct broker *broker);
 const char *broker_queue_name(const struct broker *broker, size_t index);
 bool broker_queue_active(const struct broker *broker, size_t index);
@@ -151,6 +194,38 @@ struct broker_depth {
 enum celery_status broker_depth(struct broker *broker, size_t queue,
                                 struct broker_depth *ret,
                                 struct celery_error *err) CELERY_MUST_CHECK;
+
+/* --- dead letters -------------------------------------------------------- */
+
+enum broker_dead_action {
+    BROKER_DEAD_KEEP,
+    BROKER_DEAD_REPLAY, /* back to the end of its queue, its deliveries at 0 */
+    BROKER_DEAD_PURGE,  /* gone */
+    BROKER_DEAD_STOP,   /* keep this one and look at no more */
+};
+
+/* Borrowed until the handler returns. */
+struct broker_dead {
+    struct celery_str facts;   /* JSON object text; empty: none */
+    struct celery_str message; /* the envelope as it was */
+};
+
+typedef enum broker_dead_action (*broker_dead_fn)(
+    void *arg, const struct broker_dead *entry);
+
+struct broker_dead_counts {
+    size_t kept;
+    size_t replayed;
+    size_t purged;
+};
+
+/* Shows the handler each dead letter of queue, oldest first, and does with it what
+ * the handler says. A replay that is cut off may leave the entry and its copy;
+ * nothing is lost. What another client takes away meanwhile is not counted. */
+enum celery_status broker_dead_each(struct broker *broker, const char *queue,
+                                    broker_dead_fn fn, void *arg,
+                                    struct broker_dead_counts *ret,
+                                    struct celery_error *err) CELERY_MUST_CHECK;
 
 /* --- publishing ---------------------------------------------------------- */
 
@@ -175,11 +250,13 @@ enum celery_status broker_publish(struct broker *broker,
 /* What `inspect stats` shows of the connection. Borrowed until the broker is
  * closed; never a password. */
 struct broker_info {
-    const char *transport; /* "redis", "filesystem" */
+    const char *transport; /* "redis", "filesystem", "amqp" */
     const char *hostname;
     const char *userid; /* NULL: none */
     const char *virtual_host;
+    const char *login_method; /* NULL: none */
     int port;
+    bool ssl;
     bool fanout; /* mingle and gossip make sense */
 };
 void broker_info(const struct broker *broker, struct broker_info *ret);

@@ -13,4 +13,15 @@ void broker_dead_entry(struct celery_buf *buf, const char *queue,
                        const char *reason, const char *detail,
                        struct celery_str raw);
 
+/* The same for a message that killed count workers. */
+void broker_dead_poison(struct celery_buf *buf, const char *queue,
+                        unsigned count, struct celery_str raw);
+
+/* Takes an entry apart; without a first line of facts all of it is the message. */
+void broker_dead_parse(struct celery_str entry, struct celery_str *ret_facts,
+                       struct celery_str *ret_message);
+
+/* Appends the message as a replay publishes it: its deliveries start anew. */
+void broker_dead_revive(struct celery_buf *buf, struct celery_str message);
+
 #endif /* BROKER_DEAD_LETTER_H */

@@ -124,8 +124,22 @@ static enum celery_status read_secret_file(const char *name, const char *path,
                            "%s='%.100s' cannot be read: %s", name, path,
                            strerrordesc_np(errno));
     char *text = xmalloc(SECRET_FILE_MAX + 1);
-    size_t len = fread(text, 1, SECRET_FILE_MAX, f);
+    size_t len = fread(text, 1, SECRET_FILE_MAX + 1, f);
+    bool broken = ferror(f) != 0; /* a folder opens, and cannot be read */
+    int error = errno;
     (void)fclose(f);
+    if (broken || len > SECRET_FILE_MAX) {
+        explicit_bzero(text, SECRET_FILE_MAX + 1);
+        free(text);
+        if (broken)
+            return celery_fail(err, CELERY_INVALID,
+                               "%s='%.100s' cannot be read: %s", name, path,
+                               strerrordesc_np(error));
+        return celery_fail(err, CELERY_INVALID,
+                           "%s='%.100s' is not accepted; accepted: a file of "
+                           "at most %d bytes",
+                           name, path, SECRET_FILE_MAX);
+    }
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
         len--;
     text[len] = '\0';
@@ -196,6 +210,14 @@ static void hide(char *word)
     free(masked);
 }
 
+/* How much of a word that is no good option an error may show: what follows a = or
+ * a letter can be a password. */
+static int shown(const char *word)
+{
+    size_t len = word[1] == '-' ? strcspn(word, "=") : 2;
+    return len < 60 ? (int)len : 60;
+}
+
 /* One option at argv[at]; *ret_used counts the words it took. */
 static enum celery_status load_option(struct conf *conf, int argc, char **argv,
                                       int at, int *ret_used,
@@ -203,7 +225,7 @@ static enum celery_status load_option(struct conf *conf, int argc, char **argv,
 {
     char *word = argv[at];
     char *value = NULL;
-    size_t i = conf->count;
+    size_t i = 0;
     *ret_used = 1;
     if (word[1] == '-') {
         size_t len = strcspn(word + 2, "=");
@@ -217,11 +239,13 @@ static enum celery_status load_option(struct conf *conf, int argc, char **argv,
     }
     if (i == conf->count)
         return celery_fail(err, CELERY_INVALID,
-                           "unknown option '%.60s'; --help lists them", word);
+                           "unknown option '%.*s'; --help lists them",
+                           shown(word), word);
     if (conf->settings[i].type == CONF_FLAG) {
         if (value != NULL)
             return celery_fail(err, CELERY_INVALID,
-                               "option '%.60s' takes no value", word);
+                               "option '%.*s' takes no value", shown(word),
+                               word);
         set(conf, i, "1");
         return CELERY_OK;
     }

@@ -12,11 +12,13 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "net/socket.h"
+#include "redis/redis_sentinel.h"
 
 enum { READ_CHUNK = 65536 };
 
 struct redis_conn {
     int fd;
+    struct tls *tls; /* NULL: in the clear */
     int64_t id;
     redisReader *reader;
     struct celery_buf out;
@@ -37,6 +39,7 @@ void redis_conn_close(struct redis_conn *conn)
 {
     if (conn == NULL)
         return;
+    tls_close(conn->tls);
     if (conn->fd >= 0)
         (void)close(conn->fd);
     if (conn->reader != NULL)
@@ -69,15 +72,17 @@ void redis_appendf(struct redis_conn *conn, const char *fmt, ...)
     redisFreeCommand(text);
 }
 
-static enum celery_status feed(struct redis_conn *conn,
-                               struct celery_error *err)
+/* *ret_n is 0 when nothing has arrived. */
+static enum celery_status read_some(struct redis_conn *conn, void *buf,
+                                    size_t size, size_t *ret_n,
+                                    struct celery_error *err)
 {
-    char chunk[READ_CHUNK];
-    ssize_t n = recv(conn->fd, chunk, sizeof chunk, 0);
+    *ret_n = 0;
+    if (conn->tls != NULL)
+        return tls_read(conn->tls, buf, size, ret_n, err);
+    ssize_t n = recv(conn->fd, buf, size, 0);
     if (n > 0) {
-        if (redisReaderFeed(conn->reader, chunk, (size_t)n) != REDIS_OK)
-            return celery_fail(err, CELERY_MALFORMED, "Redis protocol: %.100s",
-                               conn->reader->errstr);
+        *ret_n = (size_t)n;
         return CELERY_OK;
     }
     if (n == 0)
@@ -89,11 +94,34 @@ static enum celery_status feed(struct redis_conn *conn,
                        strerrordesc_np(errno));
 }
 
+/* A TLS record is smaller than the chunk: nothing stays behind that poll() would
+ * not tell of. */
+static enum celery_status feed(struct redis_conn *conn,
+                               struct celery_error *err)
+{
+    char chunk[READ_CHUNK];
+    size_t n = 0;
+    enum celery_status st = read_some(conn, chunk, sizeof chunk, &n, err);
+    if (st != CELERY_OK)
+        return st;
+    if (n > 0 && redisReaderFeed(conn->reader, chunk, n) != REDIS_OK)
+        return celery_fail(err, CELERY_MALFORMED, "Redis protocol: %.100s",
+                           conn->reader->errstr);
+    return CELERY_OK;
+}
+
 static enum celery_status send_some(struct redis_conn *conn,
                                     struct celery_error *err)
 {
-    ssize_t n = send(conn->fd, conn->out.data + conn->sent,
-                     conn->out.len - conn->sent, MSG_NOSIGNAL);
+    const char *data = conn->out.data + conn->sent;
+    size_t size = conn->out.len - conn->sent;
+    if (conn->tls != NULL) {
+        size_t written = 0;
+        enum celery_status st = tls_write(conn->tls, data, size, &written, err);
+        conn->sent += written;
+        return st;
+    }
+    ssize_t n = send(conn->fd, data, size, MSG_NOSIGNAL);
     if (n >= 0) {
         conn->sent += (size_t)n;
         return CELERY_OK;
@@ -271,6 +299,58 @@ static enum celery_status handshake(struct redis_conn *conn,
     return CELERY_OK;
 }
 
+/* The socket to whoever has the data, with TLS where asked for. */
+static enum celery_status connect_to(struct redis_conn *conn,
+                                     const struct redis_endpoint *ep,
+                                     const char *host, int port,
+                                     int64_t deadline_us,
+                                     struct celery_error *err)
+{
+    if (ep->unix_path != NULL)
+        return net_connect_unix(ep->unix_path, &conn->fd, err);
+    enum celery_status st =
+        net_connect_tcp(host, port, deadline_us, &conn->fd, err);
+    if (st == CELERY_OK && ep->use_tls)
+        st = tls_open(conn->fd, &ep->tls, host, deadline_us, &conn->tls, err);
+    return st;
+}
+
+static enum celery_status connect_data(struct redis_conn *conn,
+                                       const struct redis_endpoint *ep,
+                                       int64_t deadline_us,
+                                       struct celery_error *err)
+{
+    char *host = NULL;
+    int port = 0;
+    if (ep->sentinel_count == 0)
+        return connect_to(conn, ep, ep->host, ep->port, deadline_us, err);
+    enum celery_status st =
+        redis_sentinel_master(ep, deadline_us, &host, &port, err);
+    if (st == CELERY_OK)
+        st = connect_to(conn, ep, host, port, deadline_us, err);
+    free(host);
+    return st;
+}
+
+/* The sentinels may still name a master that has become a replica. */
+static enum celery_status expect_master(struct redis_conn *conn,
+                                        int64_t deadline_us,
+                                        struct celery_error *err)
+{
+    redisReply *reply = NULL;
+    redis_appendf(conn, "ROLE");
+    enum celery_status st = redis_ok_reply(conn, deadline_us, &reply, err);
+    if (st != CELERY_OK)
+        return st;
+    bool master = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
+               && reply->element[0]->type == REDIS_REPLY_STRING
+               && strcmp(reply->element[0]->str, "master") == 0;
+    freeReplyObject(reply);
+    return master ? CELERY_OK
+                  : celery_fail(err, CELERY_IO,
+                                "the sentinels' master is a replica");
+}
+
 enum celery_status redis_conn_open(const struct redis_endpoint *ep,
                                    const char *client_name, int64_t deadline_us,
                                    struct redis_conn **ret,
@@ -279,16 +359,14 @@ enum celery_status redis_conn_open(const struct redis_endpoint *ep,
     struct redis_conn *conn = xcalloc(1, sizeof *conn);
     conn->fd = -1;
     conn->reader = redisReaderCreate();
-    enum celery_status st =
-        ep->unix_path != NULL
-            ? net_connect_unix(ep->unix_path, &conn->fd, err)
-            : net_connect_tcp(ep->host, ep->port, deadline_us, &conn->fd, err);
-    if (st == CELERY_OK && conn->reader == NULL)
-        st = celery_fail(err, CELERY_NOMEM, "no memory for the Redis reader");
-    if (st == CELERY_OK) {
-        conn->reader->maxbuf = 0; /* keep the buffer: no churn under load */
+    if (conn->reader == NULL)
+        abort(); /* as xcalloc() */
+    conn->reader->maxbuf = 0; /* keep the buffer: no churn under load */
+    enum celery_status st = connect_data(conn, ep, deadline_us, err);
+    if (st == CELERY_OK)
         st = handshake(conn, ep, client_name, deadline_us, err);
-    }
+    if (st == CELERY_OK && ep->sentinel_count > 0)
+        st = expect_master(conn, deadline_us, err);
     if (st != CELERY_OK) {
         redis_conn_close(conn);
         return st;

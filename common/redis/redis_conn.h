@@ -10,6 +10,7 @@
 #ifndef REDIS_REDIS_CONN_H
 #define REDIS_REDIS_CONN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,20 +18,37 @@
 
 #include "celery/buf.h"
 #include "celery/error.h"
+#include "net/tls.h"
+
+struct redis_address {
+    char *host;
+    int port;
+};
 
 struct redis_endpoint {
-    char *host; /* NULL when unix_path is set */
+    char *host; /* NULL when unix_path is set or the sentinels know it */
     int port;
     char *unix_path; /* NULL for TCP */
     char *user;      /* NULL: none */
     char *password;  /* NULL: none */
     int db;
+    bool use_tls;
+    struct tls_settings tls;
+    struct redis_address *sentinels; /* none: host it is */
+    size_t sentinel_count;
+    char *master_name;
+    char *sentinel_user;     /* NULL: none */
+    char *sentinel_password; /* NULL: none */
 };
 
-/* redis://[user[:password]@]host[:port][/db], redis+socket:///path?virtual_host=n
- * and socket:///path?virtual_host=n. Errors say what is accepted and never show
- * the password. */
-enum celery_status redis_endpoint_parse(const char *url,
+/* redis://[user[:password]@]host[:port][/db]; rediss:// with kombu's ssl_cert_reqs,
+ * ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_check_hostname in the query;
+ * redis+socket:///path?virtual_host=n and socket:///path?virtual_host=n;
+ * sentinel://[user[:password]@]host[:port][/db];sentinel://… with master_name and
+ * sentinel_kwargs in the transport options (JSON object text or NULL). Errors say
+ * what is accepted and never show the password. */
+enum celery_status redis_endpoint_parse(const char *text,
+                                        const char *transport_options,
                                         struct redis_endpoint *ret,
                                         struct celery_error *err)
     CELERY_MUST_CHECK;
@@ -39,7 +57,7 @@ void redis_endpoint_done(struct redis_endpoint *endpoint);
 struct redis_conn;
 
 /* Connects, authenticates, selects the database and names the client. */
-enum celery_status redis_conn_open(const struct redis_endpoint *endpoint,
+enum celery_status redis_conn_open(const struct redis_endpoint *ep,
                                    const char *client_name, int64_t deadline_us,
                                    struct redis_conn **ret,
                                    struct celery_error *err) CELERY_MUST_CHECK;

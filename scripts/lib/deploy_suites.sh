@@ -35,15 +35,15 @@ go_command() {
 }
 
 # Builds command $2 (a package at a version, or a folder of ours with its own
-# go.mod) into build-tools/bin/$1, once.
+# go.mod, and there the package $3) into build-tools/bin/$1, once.
 go_tool() {
-  local name=$1 source=$2 go log
+  local name=$1 source=$2 package=${3:-.} go log
   log=$TOOLS/$name.log
   [ -x "$TOOLS/bin/$name" ] && return 0
   mkdir -p "$TOOLS/bin"
   go=$(go_command) || return
   if [ -d "$source" ]; then
-    (cd "$source" && GOFLAGS=-mod=mod "$go" build -o "$TOOLS/bin/$name" .) >"$log" 2>&1
+    (cd "$source" && GOFLAGS=-mod=mod "$go" build -o "$TOOLS/bin/$name" "$package") >"$log" 2>&1
   else
     GOBIN=$TOOLS/bin "$go" install "$source" >"$log" 2>&1
   fi || { tail -n 20 "$log" >&2; return 1; }
@@ -79,6 +79,7 @@ deploy_tools() {
   local node
   node=$(node_path) && PATH=$node:$PATH && k6_types ||
     { not_ok "installing the load tests' types with npm"; return 1; }
+  manifest_tools || { not_ok "building the validators of Kubernetes manifests"; return 1; }
 }
 
 # $1: a pytest marker expression.
@@ -113,5 +114,64 @@ suite_deploy() {
 # The long tier: what takes minutes to build or to run.
 suite_nightly() {
   ensure_packages "${DEPLOY_PACKAGES[@]}" "${NIGHTLY_PACKAGES[@]}"
+  kube_tools || { not_ok "building the API server"; return; }
   deploy_tests nightly
+}
+
+# --- what looks at k8s/ ---------------------------------------------------------
+
+MANIFEST_TOOLS=tests/deploy/tools/manifests
+KEDA=github.com/kedacore/keda/v2@v2.21.0
+
+module_folder() { # $1: its go.mod's folder, $2: a module that it requires
+  (cd "$1" && GOFLAGS=-mod=mod "$(go_command)" list -m -f '{{.Dir}}' "$2")
+}
+
+# The schemas of what is not Kubernetes' own, into build-tools/crds, once: Istio's
+# and KEDA's come with their modules, the Prometheus operator's are made from its
+# types. KEDA's scalers come along: they alone know what a trigger may say.
+make_crds() {
+  local crds=$TOOLS/crds istio keda
+  [ -d "$crds" ] && return 0
+  rm -rf "$crds.new" && mkdir -p "$crds.new/scalers" || return
+  istio=$(module_folder "$MANIFEST_TOOLS" istio.io/api) &&
+    keda=$(cd "$MANIFEST_TOOLS" && "$(go_command)" mod download -json "$KEDA" |
+      sed -n 's/.*"Dir": "\(.*\)".*/\1/p') &&
+    cp "$istio/kubernetes/customresourcedefinitions.gen.yaml" "$crds.new/istio.yaml" &&
+    cp "$keda"/config/crd/bases/keda.sh_*.yaml "$crds.new" &&
+    cp "$keda"/pkg/scalers/*_scaler.go "$crds.new/scalers" &&
+    (cd "$MANIFEST_TOOLS" && GOFLAGS=-mod=mod "$TOOLS/bin/controller-gen" \
+      crd:allowDangerousTypes=true,crdVersions=v1 \
+      paths=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1 \
+      output:crd:dir="$crds.new") &&
+    chmod -R u+w "$crds.new" && mv "$crds.new" "$crds"
+}
+
+# What looks at k8s/: one module, so that what they share is compiled once.
+# kube-score is on its own, since it needs an older Kubernetes.
+manifest_tools() {
+  go_tool kubeconform "$MANIFEST_TOOLS" github.com/yannh/kubeconform/cmd/kubeconform &&
+    go_tool kustomize "$MANIFEST_TOOLS" sigs.k8s.io/kustomize/kustomize/v5 &&
+    go_tool controller-gen "$MANIFEST_TOOLS" sigs.k8s.io/controller-tools/cmd/controller-gen &&
+    go_tool istioprog "$MANIFEST_TOOLS" ./cmd/istioprog &&
+    go_tool kube-score github.com/zegl/kube-score/cmd/kube-score@v1.20.0 &&
+    make_crds
+}
+
+# The API server and kubectl, for the long tier: four minutes of two cores.
+kube_tools() {
+  local name go log version=v1.37.2 at=k8s.io/component-base/version
+  ensure_packages etcd-server openssl
+  go=$(go_command) || return
+  mkdir -p "$TOOLS/bin"
+  for name in kube-apiserver kubectl; do
+    log=$TOOLS/$name.log
+    [ -x "$TOOLS/bin/$name" ] && continue
+    (cd tests/deploy/tools/kube && GOFLAGS=-mod=mod "$go" build -ldflags \
+      "-s -w -X $at.gitVersion=$version -X $at.gitMajor=1 -X $at.gitMinor=37" \
+      -o "$TOOLS/bin/$name" "k8s.io/kubernetes/cmd/$name") >"$log" 2>&1 || {
+      tail -n 20 "$log" >&2
+      return 1
+    }
+  done
 }

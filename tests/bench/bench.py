@@ -19,10 +19,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "system"))
 import harness  # noqa: E402
 from harness import Api, Process, wait_for  # noqa: E402
+from test_parked import envelope, publish  # noqa: E402
 
 RUNS = int(os.environ.get("BENCH_RUNS", "5"))
 TASKS = int(os.environ.get("BENCH_TASKS", "20000"))
 PYTHON_TASKS = max(1000, TASKS // 10)
+PARKED = int(os.environ.get("BENCH_PARKED", "1000000"))
 PREFETCH = 64  # a slot; two slots on both sides
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -277,7 +279,7 @@ def pss_kib(pids):
 
 
 def bench_memory(folder):
-    table = Table("Memory of an idle worker",
+    table = Table("Memory of a worker",
                   "PSS of all processes of the worker, two slots, connected to Redis.")
     redis = harness.Redis(folder)
     ours_worker, ours_pids = start_ours(redis, folder)(())
@@ -287,8 +289,35 @@ def bench_memory(folder):
               f"{python / ours:.1f}", "other: Celery 5.7.0, prefork -c 2; ratio is other to ours")
     ours_worker.stop()
     python_worker.stop()
+    parked_memory(table, redis, folder)
     redis.stop()
     return table
+
+
+def park(redis, start, count):
+    """KiB that count tasks with an ETA in ten hours cost a worker that holds them."""
+    redis.cli("FLUSHALL")
+    worker, pids = start(())
+    before = pss_kib(pids())
+    client = redis.client()
+    eta = time.time() + 36000
+    for at in range(0, count, 10000):
+        publish(client, *(envelope("t.noop", [], eta)[1] for _ in range(at, at + 10000)))
+    wait_for(lambda: client.hlen("unacked") == count, "all are claimed", 600, every=0.5)
+    cost = pss_kib(pids()) - before
+    worker.kill()
+    return cost
+
+
+def parked_memory(table, redis, folder):
+    ours = park(redis, start_ours(redis, folder), PARKED)
+    table.add("parked_million_mib", f"{ours / 1024:.0f}", "-", "-",
+              f"what {PARKED} tasks that wait for their ETA add; the issue's limit is 50")
+    few = 20000
+    python = park(redis, start_python(redis, folder), few)
+    mine, other = ours * 1024 / PARKED, python * 1024 / few
+    table.add("parked_bytes_a_task", f"{mine:.0f}", f"{other:.0f}", f"{other / mine:.0f}",
+              f"other: Celery 5.7.0 with {few}")
 
 
 PYTHON_CODEC = """
@@ -310,6 +339,20 @@ def decode():
     message.accept = {"application/json"}
     message.headers["task"], message.headers["id"], message.decode()
 
+from celery.worker.request import Request
+
+@app.task(name=headers["task"])
+def task(*args, **kwargs):
+    pass
+
+def request():
+    message = channel.Message(loads(raw), channel=channel)
+    message.accept = {"application/json"}
+    message.payload
+    Request(message, app=app, hostname="bench@host", task=task, on_ack=None, on_reject=None,
+            connection_errors=(), body=message.body, headers=message.headers, decoded=False,
+            utc=True)
+
 def encode():
     task = app.amqp.as_task_v2(headers["id"], headers["task"], args, kwargs)
     body = dumps(task.body)
@@ -327,7 +370,7 @@ def ns(run, count=2000):
         rounds.append((time.thread_time() - begin) / count * 1e9)
     return statistics.median(rounds)
 
-print(json.dumps({"loads": ns(kombu_loads), "decode": ns(decode), "encode": ns(encode)}))
+print(json.dumps({"loads": ns(kombu_loads), "decode": ns(decode), "request": ns(request), "encode": ns(encode)}))
 """
 
 
@@ -361,6 +404,8 @@ def bench_codec(folder):
 
     add("decode_vs_kombu_ns", ours["decode"], python["decode"],
         f"{size} bytes; other: kombu's Message and its decode(), without Celery's strategy")
+    add("decode_vs_celery_request_ns", ours["decode"], python["request"],
+        "other: the same and Celery's Request, which is where its worker has what our decode ends with")
     add("decode_vs_kombu_loads_ns", ours["decode"], python["loads"],
         "other: kombu's loads of the envelope alone")
     add("decode_vs_cjson_ns", ours["decode"], ours["cjson"],

@@ -5,6 +5,7 @@
  */
 #include <celery/task.h>
 #include <celery/worker.h>
+#include <signal.h>
 
 static void add(struct celery_request *req, void *data)
 {
@@ -67,6 +68,14 @@ static void retry(struct celery_request *req, void *data)
         celery_return_int(req, done);
 }
 
+/* Takes the whole worker with it. */
+static void die(struct celery_request *req, void *data)
+{
+    (void)req;
+    (void)data;
+    (void)raise(SIGKILL);
+}
+
 static void noop(struct celery_request *req, void *data)
 {
     (void)data;
@@ -84,6 +93,7 @@ enum celery_status celery_module_init(struct celery_app *app,
         {.name = "t.retry", .run = retry},
         {.name = "t.noop", .run = noop},
         {.name = "t.late", .run = sleep_task, .acks_late = true},
+        {.name = "t.die", .run = die, .acks_late = true},
     };
     for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
         enum celery_status st = celery_app_register(app, &tasks[i], err);

@@ -23,6 +23,19 @@ def redis(redis_server):
 
 
 @pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory):
+    server = harness.RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_server):
+    """The session's server, a virtual host of one's own on it."""
+    return rabbitmq_server.vhost()
+
+
+@pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory):
     server = harness.Postgres(tmp_path_factory.mktemp("postgres"))
     yield server
@@ -43,10 +56,10 @@ def started():
         assert "Sanitizer" not in log and "runtime error:" not in log, log[-5000:]
 
 
-@pytest.fixture(params=["embedded", "real"])
+@pytest.fixture(params=["embedded", "real", "rabbitmq"])
 def setup(request, tmp_path):
-    """Both set-ups of the product: (broker, ledger, backend) URLs in a namespace,
-    with the servers behind them where there are any."""
+    """The set-ups of the product: (broker, ledger, backend) URLs in a namespace, with
+    the servers behind them where there are any."""
 
     class Setup:
         name = request.param
@@ -56,11 +69,15 @@ def setup(request, tmp_path):
         Setup.broker = f"filesystem://{tmp_path}/spool"
         Setup.ledger = f"sqlite:///{tmp_path}/ledger.db"
         Setup.backend = f"file://{tmp_path}/results"
-        Setup.redis = Setup.postgres = None
+        Setup.redis = Setup.postgres = Setup.rabbitmq = None
     else:
         redis = request.getfixturevalue("redis")
         postgres = request.getfixturevalue("postgres_server")
+        Setup.rabbitmq = None
         Setup.broker = redis.url(0)
+        if request.param == "rabbitmq":
+            Setup.rabbitmq = request.getfixturevalue("rabbitmq")
+            Setup.broker = Setup.rabbitmq.url
         Setup.backend = redis.url(1)
         Setup.database = postgres.new_database()
         Setup.ledger = postgres.url(Setup.database)

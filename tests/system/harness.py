@@ -134,6 +134,149 @@ class Redis:
         self.process.stop()
 
 
+class RabbitMQ:
+    """A node of its own: name, ports, folders, cookie and epmd, on the loopback
+    alone."""
+
+    PROGRAMS = pathlib.Path("/usr/lib/rabbitmq/bin")
+
+    def __init__(self, folder, config=()):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        self.dist_port = free_port()
+        self.node = f"t{uuid.uuid4().hex[:8]}@localhost"
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("RABBITMQ_")}
+        self.env.update(
+            HOME=str(self.folder), RABBITMQ_NODENAME=self.node,
+            RABBITMQ_NODE_IP_ADDRESS=LOOPBACK, RABBITMQ_NODE_PORT=str(self.port),
+            RABBITMQ_DIST_PORT=str(self.dist_port),
+            RABBITMQ_MNESIA_BASE=str(self.folder / "mnesia"),
+            RABBITMQ_LOG_BASE=str(self.folder / "log"), RABBITMQ_LOGS="-",
+            RABBITMQ_PID_FILE=str(self.folder / "rabbitmq.pid"),
+            RABBITMQ_ENABLED_PLUGINS_FILE=str(self.folder / "plugins"),
+            RABBITMQ_CONFIG_FILE=str(self.folder / "rabbitmq.conf"),
+            RABBITMQ_CONF_ENV_FILE=str(self.folder / "none"),
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=
+            "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
+            ERL_EPMD_PORT=str(free_port()), ERL_EPMD_ADDRESS=LOOPBACK)
+        (self.folder / "plugins").write_text("[].\n")
+        (self.folder / "rabbitmq.conf").write_text("\n".join(
+            ["log.console.level = info", "vm_memory_high_watermark.absolute = 2GB",
+             "disk_free_limit.absolute = 1MB", "collect_statistics_interval = 1000", *config, ""]))
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = Process("rabbitmq", [self.PROGRAMS / "rabbitmq-server"], self.folder,
+                               self.env, cwd=self.folder)
+        wait_for(lambda: "Server startup complete" in self.process.log()
+                 or not self.process.alive(), "RabbitMQ has started", 90)
+        assert self.process.alive(), self.process.log()[-3000:]
+
+    def ctl(self, *words, check=True):
+        done = subprocess.run([str(self.PROGRAMS / "rabbitmqctl"), "-q", "-n", self.node,
+                               *map(str, words)], env=self.env, cwd=self.folder, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+    def new_vhost(self):
+        name = "v" + uuid.uuid4().hex[:10]
+        # One call for the two: each starts a runtime of its own.
+        self.ctl("eval", f'rabbit_vhost:add(<<"{name}">>, <<"test">>), '
+                         'rabbit_auth_backend_internal:set_permissions(<<"guest">>, '
+                         f'<<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>).')
+        return name
+
+    def vhost(self):
+        """A fresh virtual host."""
+        return VirtualHost(self, self.new_vhost())
+
+    def url(self, vhost="/"):
+        return f"amqp://guest:guest@{LOOPBACK}:{self.port}/{urllib.parse.quote(vhost, safe='')}"
+
+    def stop(self):
+        if self.process.alive():
+            self.ctl("stop", check=False)
+            try:
+                self.process.child.wait(40)
+            except subprocess.TimeoutExpired:
+                self.process.child.kill()
+        self.process.child.wait()
+        self.process._log.close()
+
+    def close(self):
+        """Ends the node and the epmd that came with it."""
+        self.stop()
+        subprocess.run(["epmd", "-port", self.env["ERL_EPMD_PORT"], "-kill"], env=self.env,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class VirtualHost:
+    """One test's part of a RabbitMQ."""
+
+    def __init__(self, server, name):
+        self.server, self.name = server, name
+        self.url = server.url(name)
+
+    def connect(self):
+        import amqp
+        connection = amqp.Connection(f"{LOOPBACK}:{self.server.port}", virtual_host=self.name,
+                                     confirm_publish=True)
+        connection.connect()
+        return connection
+
+    def channel(self):
+        """Of a connection of its own; for with: it closes both."""
+        import contextlib
+
+        @contextlib.contextmanager
+        def opened():
+            connection = self.connect()
+            try:
+                yield connection.channel()
+            finally:
+                connection.collect() if not connection.connected else connection.close()
+        return opened()
+
+    def queues(self):
+        """{queue: (ready, unacked)}."""
+        text = self.server.ctl("list_queues", "-p", self.name, "name", "messages_ready",
+                               "messages_unacknowledged", "--no-table-headers")
+        rows = [line.split("\t") for line in text.splitlines()]
+        return {row[0]: (int(row[1]), int(row[2])) for row in rows if len(row) == 3}
+
+    def length(self, queue):
+        """Messages that wait; 0 when there is no such queue. Quick."""
+        import amqp
+        with self.channel() as channel:
+            try:
+                return channel.queue_declare(queue, passive=True).message_count
+            except amqp.exceptions.NotFound:
+                return 0
+
+    def take_all(self, queue):
+        """Removes and gives the messages of a queue."""
+        taken = []
+        with self.channel() as channel:
+            while message := channel.basic_get(queue, no_ack=True):
+                taken.append(message)
+        return taken
+
+    def publish(self, queue, body, headers=None, **properties):
+        import amqp
+        with self.channel() as channel:
+            channel.basic_publish(amqp.Message(body, application_headers=headers or {},
+                                               **properties), routing_key=queue)
+
+    def connections(self):
+        """[(pid, name given by the client)] of who is connected here."""
+        text = self.server.ctl("list_connections", "pid", "vhost", "client_properties",
+                               "--no-table-headers")
+        rows = [line.split("\t") for line in text.splitlines()]
+        return [(row[0], row[2]) for row in rows if len(row) == 3 and row[1] == self.name]
+
+
 class Postgres:
     """A cluster of its own; initdb refuses root, so then the postgres user runs
     it."""

@@ -33,15 +33,42 @@ def python_worker(setup, started, release="5.7.0", *options, **more):
     return worker
 
 
-@pytest.fixture
-def real(redis, postgres_server, tmp_path):
+@pytest.fixture(params=["redis", "rabbitmq"])
+def real(request, redis, postgres_server, tmp_path):
+    """Real servers: the broker is Redis or RabbitMQ, results are in Redis."""
+
     class Setup:
+        rabbitmq = None
         broker, backend = redis.url(0), redis.url(1)
         database = postgres_server.new_database()
         ledger = postgres_server.url(database)
         server, postgres, folder = redis, postgres_server, tmp_path
 
+    if request.param == "rabbitmq":
+        Setup.rabbitmq = request.getfixturevalue("rabbitmq")
+        Setup.broker = Setup.rabbitmq.url
     return Setup
+
+
+def waiting(real, queue):
+    if real.rabbitmq:
+        return real.rabbitmq.length(queue)
+    return real.server.client().llen(queue)
+
+
+def unacked(real):
+    if real.rabbitmq:
+        return sum(unacked for _, unacked in real.rabbitmq.queues().values())
+    client = real.server.client()
+    return client.hlen("unacked") + client.zcard("unacked_index")
+
+
+def dead_letters(real, queue):
+    """[(facts, the message's own headers)]."""
+    if real.rabbitmq:
+        return [(m.headers, m.headers) for m in real.rabbitmq.take_all(queue + ".dead")]
+    entries = [e.split(b"\n", 1) for e in real.server.client().lrange(queue + ".dead", 0, -1)]
+    return [(json.loads(facts), json.loads(raw)["headers"]) for facts, raw in entries]
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -55,12 +82,10 @@ def test_python_client_of_our_worker(real, started, release):
     assert release in done.stdout
     assert worker.stop() == 0
     # Nothing is left behind but the unknown task's message.
-    client = real.server.client()
-    assert client.hlen("unacked") == 0 and client.zcard("unacked_index") == 0
-    assert client.llen("celery") == 0
-    dead = client.lrange("celery.dead", 0, -1)
-    assert len(dead) == 1 and json.loads(dead[0].split(b"\n")[0])["x-dead-reason"] == "unknown_task"
-    assert json.loads(dead[0].split(b"\n", 1)[1])["headers"]["task"] == "no.such"
+    assert unacked(real) == 0 and waiting(real, "celery") == 0
+    dead = dead_letters(real, "celery")
+    assert len(dead) == 1 and dead[0][0]["x-dead-reason"] == "unknown_task"
+    assert dead[0][1]["task"] == "no.such"
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -92,7 +117,7 @@ def test_mixed_fleet(real, started):
     user = api.register()
     for _ in range(total):
         assert api.webhook(deposit_body(user, "1"))[0] == 202
-    wait_for(lambda: real.server.client().llen("deposits") == total, "all are queued")
+    wait_for(lambda: waiting(real, "deposits") == total, "all are queued")
     python = python_worker(real, started, "5.7.0", "-Q", "deposits", "-c", "2",
                            "--prefetch-multiplier", "1")
     # Ours is faster by far: it joins when Python has done its share.
@@ -130,10 +155,12 @@ def inspect(setup, method, node):
     return json.loads(done.stdout)[node]
 
 
-def send(setup, task, *args):
+def send(setup, task, *args, **options):
     code = ("import sys, json; from t import app; "
-            "print(app.send_task(sys.argv[1], tuple(json.loads(sys.argv[2]))).id)")
-    return subprocess.run([harness.PY57, "-c", code, task, json.dumps(list(args))],
+            "print(app.send_task(sys.argv[1], tuple(json.loads(sys.argv[2])), "
+            "**json.loads(sys.argv[3])).id)")
+    return subprocess.run([harness.PY57, "-c", code, task, json.dumps(list(args)),
+                           json.dumps(options)],
                           env=python_env(setup), cwd=INTEROP, check=True, text=True,
                           stdout=subprocess.PIPE).stdout.strip()
 
@@ -156,7 +183,7 @@ def test_tools_while_every_slot_is_busy(real, started):
     assert stats["pool"]["max-concurrency"] == 2 and len(stats["pool"]["processes"]) == 2
     assert stats["prefetch_count"] == 8 and isinstance(stats["clock"], str)
     assert inspect(real, "registered", "busy@test") == sorted(
-        ["t.add", "t.boom", "t.echo", "t.late", "t.noop", "t.retry", "t.sleep"])
+        ["t.add", "t.boom", "t.die", "t.echo", "t.late", "t.noop", "t.retry", "t.sleep"])
     assert [q["name"] for q in inspect(real, "active_queues", "busy@test")] == ["celery"]
     assert inspect(real, "scheduled", "busy@test") == []
     assert inspect(real, "revoked", "busy@test") == []
@@ -175,7 +202,7 @@ def test_shutdown_by_remote_control(real, started):
     worker = ModuleWorker(real.folder, real.broker, real.backend, "-c", "1", node="going@test")
     started.append(worker)
     worker.ready()
-    task = send(real, "t.sleep", 2)
+    task = send(real, "t.sleep", 10)
     wait_for(lambda: inspect(real, "active", "going@test"), "the task runs")
     celery_command(real, "control", "shutdown", "-d", "going@test")
     assert worker.child.wait(20) == 0
@@ -183,13 +210,56 @@ def test_shutdown_by_remote_control(real, started):
     assert meta["status"] == "SUCCESS" and meta["result"] == "slept"
 
 
-def test_events_on_the_wire(real, started):
-    """What monitors live on: online, a heartbeat every two seconds, the life of a
-    task in order, offline."""
+def listen_on_redis(real):
     import base64
 
     pubsub = real.server.client().pubsub()
     pubsub.psubscribe("/0.celeryev/*")
+
+    def receive():
+        message = pubsub.get_message(timeout=0.1)
+        if not message or message["type"] != "pmessage":
+            return []
+        envelope = json.loads(message["data"])
+        assert set(envelope) == {"body", "content-encoding", "content-type", "headers",
+                                 "properties"}
+        return [(message["channel"].decode().removeprefix("/0.celeryev/"), envelope["headers"],
+                 json.loads(base64.b64decode(envelope["body"])))]
+
+    return receive
+
+
+def listen_on_rabbitmq(real):
+    import socket
+
+    connection = real.rabbitmq.connect()
+    channel = connection.channel()
+    channel.exchange_declare("celeryev", "topic", durable=True, auto_delete=False)
+    queue = channel.queue_declare(exclusive=True).queue
+    channel.queue_bind(queue, "celeryev", "#")
+    got = []
+    channel.basic_consume(queue, no_ack=True, callback=got.append)
+
+    def receive():
+        try:
+            connection.drain_events(timeout=0.1)
+        except socket.timeout:
+            pass
+        taken = [(m.delivery_info["routing_key"], m.headers, json.loads(m.body)) for m in got]
+        for m in got:
+            assert m.properties["delivery_mode"] == 1
+            assert m.properties["content_type"] == "application/json"
+        got.clear()
+        return taken
+
+    return receive
+
+
+def test_events_on_the_wire(real, started):
+    """What monitors live on: online, a heartbeat every two seconds, the life of a
+    task in order, offline."""
+    listen = listen_on_rabbitmq if real.rabbitmq else listen_on_redis
+    receive = listen(real)
     worker = ModuleWorker(real.folder, real.broker, real.backend, "-c", "1", "-E",
                           node="told@events")
     started.append(worker)
@@ -198,14 +268,9 @@ def test_events_on_the_wire(real, started):
     seen = []
 
     def read():
-        message = pubsub.get_message(timeout=0.1)
-        if message and message["type"] == "pmessage":
-            envelope = json.loads(message["data"])
-            assert set(envelope) == {"body", "content-encoding", "content-type", "headers",
-                                     "properties"}
-            assert envelope["headers"] == {"hostname": "told@events"}
-            body = json.loads(base64.b64decode(envelope["body"]))
-            seen.extend((message["channel"].decode(), time.time(), event)
+        for routing_key, headers, body in receive():
+            assert headers == {"hostname": "told@events"}
+            seen.extend((routing_key, time.time(), event)
                         for event in (body if isinstance(body, list) else [body]))
         return [s for s in seen if s[2]["type"] == "worker-heartbeat"]
 
@@ -213,7 +278,7 @@ def test_events_on_the_wire(real, started):
     beats = read()
     gaps = [b[1] - a[1] for a, b in zip(beats, beats[1:])]
     assert all(1.5 < gap < 2.5 for gap in gaps), gaps
-    assert seen[0][0] == "/0.celeryev/worker.online" and seen[0][2]["type"] == "worker-online"
+    assert seen[0][0] == "worker.online" and seen[0][2]["type"] == "worker-online"
     life = [s[2] for s in seen if s[2].get("uuid") == task]
     assert [e["type"] for e in life] == ["task-received", "task-started", "task-succeeded"]
     assert life[0]["args"] == "(2, 3)" and life[2]["result"] == "5"
@@ -247,7 +312,8 @@ def test_celeryc_call(real, started):
     assert call("t.noop").returncode == 0
     assert call("t.add", "--args", "{}").returncode == 2
     assert call().returncode == 2
-    nowhere = call("t.noop", "-b", f"redis://{harness.LOOPBACK}:{harness.free_port()}/0")
+    scheme = real.broker.split(":")[0]
+    nowhere = call("t.noop", "-b", f"{scheme}://{harness.LOOPBACK}:{harness.free_port()}/0")
     assert nowhere.returncode == 69 and "cannot connect" in nowhere.stderr
 
 

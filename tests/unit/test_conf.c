@@ -198,7 +198,54 @@ START_TEST(a_secret_file_wins_and_loses_its_newline)
 }
 END_TEST
 
-UNIT_MAIN("conf", defaults_also_of_options_without_a_variable,
+START_TEST(a_wrong_option_shows_no_value)
+{
+    static const char *const words[] = {"--nothing=hidden", "-zhidden",
+                                        "--flag=hidden", "-fhidden"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        struct celery_error err = {0};
+        char word[32];
+        char *argv[] = {(char[]){"prog"}, word, NULL};
+        clear();
+        (void)snprintf(word, sizeof word, "%s", words[i]);
+        ck_assert_ptr_null(load(&err, 2, argv));
+        ck_assert_msg(strstr(err.msg, "hidden") == NULL, "%s", err.msg);
+        ck_assert_msg(strstr(err.msg, i % 2 == 0 ? "--" : "'-") != NULL, "%s",
+                      err.msg);
+    }
+}
+END_TEST
+
+START_TEST(a_secret_file_is_read_whole_or_refused)
+{
+    struct celery_error err = {0};
+    char path[] = "/tmp/test_conf_XXXXXX";
+    char *argv[] = {(char[]){"prog"}, NULL};
+    static char much[65537];
+    clear();
+    (void)setenv("T_SECRET_FILE", "/tmp", 1);
+    ck_assert_ptr_null(load(&err, 1, argv));
+    ck_assert_ptr_nonnull(
+        strstr(err.msg, "T_SECRET_FILE='/tmp' cannot be read"));
+
+    int fd = mkstemp(path);
+    memset(much, 'x', sizeof much);
+    ck_assert_int_eq(write(fd, much, 65536), 65536);
+    (void)setenv("T_SECRET_FILE", path, 1);
+    struct conf *conf = load(&err, 1, argv);
+    ck_assert_uint_eq(strlen(conf_text(conf, "T_SECRET")), 65536);
+    conf_free(conf);
+    ck_assert_int_eq(write(fd, much, 1), 1);
+    ck_assert_ptr_null(load(&err, 1, argv));
+    ck_assert_ptr_nonnull(strstr(err.msg, "at most 65536 bytes"));
+    (void)close(fd);
+    (void)unlink(path);
+}
+END_TEST
+
+UNIT_MAIN("conf", a_wrong_option_shows_no_value,
+          a_secret_file_is_read_whole_or_refused,
+          defaults_also_of_options_without_a_variable,
           the_command_line_wins_over_the_environment,
           errors_name_the_variable_the_value_and_what_is_accepted,
           refuses_unknown_options_and_missing_values,

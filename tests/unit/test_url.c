@@ -114,6 +114,11 @@ START_TEST(masking_hides_every_password)
         {"redis://u:a?b@h/0", "redis://u:********@h/0"},
         {"redis://u:/@h", "redis://u:********@h"},
         {"redis://u:a:b@h", "redis://u:********@h"},
+        {"amqp://u:p@a//;amqp://u:q@b//",
+         "amqp://u:********@a//;amqp://u:********@b//"},
+        {"sentinel://:p@a/0;sentinel://b",
+         "sentinel://:********@a/0;sentinel://b"},
+        {"redis://u:a;b@h", "redis://u:********@h"},
     };
     for (size_t i = 0; i < LENGTH(cases); i++) {
         CLEANUP(url_freep) char *masked = url_masked(cases[i].text);

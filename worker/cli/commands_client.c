@@ -105,7 +105,7 @@ static enum celery_status call(const struct conf *conf, const char *name,
     return st;
 }
 
-static int status_of(enum celery_status st)
+int cli_status_of(enum celery_status st)
 {
     if (st == CELERY_OK)
         return EXIT_SUCCESS;
@@ -142,5 +142,5 @@ int cli_call(int argc, char **argv)
     if (st != CELERY_OK)
         (void)fprintf(stderr, "celeryc: %s\n", err.msg);
     conf_free(conf);
-    return status_of(st);
+    return cli_status_of(st);
 }

@@ -20,6 +20,8 @@ static const struct {
     {"call", cli_call,
      "send a task: call NAME [--args JSON] [--kwargs JSON] "
      "[--queue Q] [-b URL]"},
+    {"dead", cli_dead,
+     "what no worker could run: dead list|replay|purge QUEUE [-b URL]"},
 };
 
 static void usage(FILE *out)

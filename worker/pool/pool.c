@@ -200,6 +200,17 @@ void pool_submit(struct pool *pool, struct celery_request *const *heads,
         (void)pthread_cond_signal(&pool->work);
 }
 
+void pool_submit_first(struct pool *pool, struct celery_request *head)
+{
+    lock_acquire(&pool->lock);
+    head->op.next = (struct op *)(void *)pool->head;
+    if (pool->head == NULL)
+        pool->tail = (struct celery_request **)(void *)&head->op.next;
+    pool->head = head;
+    lock_release(&pool->lock);
+    (void)pthread_cond_signal(&pool->work);
+}
+
 struct celery_request *pool_take_back(struct pool *pool)
 {
     lock_acquire(&pool->lock);

@@ -34,6 +34,9 @@ enum celery_status pool_start(const struct pool_options *options,
 void pool_submit(struct pool *pool, struct celery_request *const *heads,
                  size_t count);
 
+/* The next one to start. */
+void pool_submit_first(struct pool *pool, struct celery_request *head);
+
 /* Takes back every request that no thread has started, one by one (batches are
  * undone); linked by op.next. */
 struct celery_request *pool_take_back(struct pool *pool);

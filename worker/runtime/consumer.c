@@ -16,6 +16,7 @@
 #include "base/supervisor.h"
 #include "base/xalloc.h"
 #include "log/log.h"
+#include "runtime/parked.h"
 #include "runtime/worker_state.h"
 
 enum {
@@ -54,7 +55,7 @@ size_t consumer_free(const struct worker *worker)
     if (worker->phase != WORKER_RUNNING)
         return 0;
     /* Acked early and not over: while the result backend is away they pile up. */
-    if (worker->count - worker->parked - worker->unacked >= ACKED_MAX)
+    if (worker->count - worker->schedule.held - worker->unacked >= ACKED_MAX)
         return 0;
     size_t used = worker->unacked;
     if (worker->settings.fair && worker->running > used)
@@ -72,11 +73,55 @@ size_t consumer_free(const struct worker *worker)
 
 /* --- broker connection ---------------------------------------------------- */
 
+/* What has not started leaves the pool and the schedule, as a list of requests;
+ * the caller frees the array. */
+static struct celery_request **take_unstarted(struct worker *worker,
+                                              size_t *ret_count)
+{
+    size_t count = 0;
+    struct celery_request *list = pool_take_back(worker->pool);
+    struct celery_request **back = xcalloc(worker->count + 1, sizeof(void *));
+    while (list != NULL) {
+        struct celery_request *next =
+            (struct celery_request *)(void *)list->op.next;
+        worker->running--;
+        worker->limited -= list->hard_limit_s > 0 || list->soft_limit_s > 0;
+        suspects_ended(worker, list);
+        back[count++] = list;
+        list = next;
+    }
+    struct celery_request *suspect = NULL;
+    while ((suspect = suspects_take(worker)) != NULL)
+        back[count++] = suspect;
+    struct celery_request *held = NULL;
+    while ((held = parked_take_held(worker)) != NULL)
+        back[count++] = held;
+    *ret_count = count;
+    return back;
+}
+
+/* The claims ended with the connection, and the broker gives what they held to
+ * somebody else, or to us again: what has not started must not run from here. */
+static void forget_unstarted(struct worker *worker)
+{
+    size_t count = 0;
+    struct celery_request **lost = take_unstarted(worker, &count);
+    for (size_t i = 0; i < count; i++)
+        table_remove(worker, lost[i]);
+    free(lost);
+    if (count > 0)
+        LOG_EVENT(LOG_LEVEL_INFO, "claims_forgotten",
+                  LOG_INT("messages", count),
+                  LOG_STR("msg", "the broker delivers them again"));
+}
+
 static void note_lost(struct worker *worker, const char *error)
 {
     worker->connected = false;
     if (worker->lost_since_us != 0)
         return;
+    if (broker_claims_end_with_connection(worker->broker))
+        forget_unstarted(worker);
     worker->lost_since_us = clock_monotonic_us();
     worker->reconnect_due_us = 0;
     backoff_reset(&worker->backoff);
@@ -128,13 +173,10 @@ static void renew_leases(struct worker *worker)
 static void reclaim(struct worker *worker)
 {
     struct celery_error err = {0};
-    const char **tags = xcalloc(worker->count + 1, sizeof *tags);
-    for (size_t i = 0; i < worker->count; i++)
-        tags[i] = worker->table[i]->tag;
     check_broker(worker,
-                 broker_reclaim(worker->broker, tags, worker->count, &err),
+                 broker_reclaim(worker->broker, parked_knows, worker, &err),
                  &err);
-    free(tags);
+    parked_knows_done(worker);
 }
 
 static void connected(struct worker *worker)
@@ -207,6 +249,7 @@ static void claim(struct worker *worker)
         return;
     if (!worker->more && clock_monotonic_us() < worker->claim_due_us)
         return;
+    broker_set_prefetch(worker->broker, consumer_prefetch(worker));
     enum celery_status st =
         broker_claim(worker->broker, free_slots, deliveries, &count, &err);
     if (st != CELERY_OK) {
@@ -291,6 +334,7 @@ static void run_timers(struct worker *worker)
         heartbeat_send(worker, "worker-heartbeat");
     if (due(&worker->tick_due_us, USEC_PER_SEC)) {
         check_broker(worker, broker_maintain(worker->broker, &err), &err);
+        parked_renew(worker);
         revoked_purge(&worker->revoked);
     }
     if (broker_connected(worker->broker)
@@ -352,31 +396,17 @@ static int newest_first(const void *a, const void *b)
 static void give_back(struct worker *worker)
 {
     size_t count = 0;
-    struct celery_request *list = pool_take_back(worker->pool);
-    struct celery_request **back = calloc(worker->count + 1, sizeof(void *));
-    while (list != NULL) {
-        struct celery_request *next =
-            (struct celery_request *)(void *)list->op.next;
-        worker->running--;
-        worker->limited -= list->hard_limit_s > 0 || list->soft_limit_s > 0;
-        if (back != NULL)
-            back[count++] = list;
-        list = next;
-    }
-    struct celery_request *parked = NULL;
-    while ((parked = schedule_take(&worker->schedule)) != NULL) {
-        worker->parked--;
-        worker->unacked++;
-        if (back != NULL)
-            back[count++] = parked;
-    }
-    if (back != NULL && count > 0)
+    struct celery_request **back = take_unstarted(worker, &count);
+    size_t parked = parked_give_back(worker);
+    if (count > 0)
         qsort(back, count, sizeof(void *), newest_first);
     for (size_t i = 0; i < count; i++)
         settle_push(worker, back[i], BROKER_GIVE_BACK, NULL, NULL);
     free(back);
-    if (count > 0)
-        LOG_EVENT(LOG_LEVEL_INFO, "given_back", LOG_INT("messages", count));
+    broker_stop(worker->broker);
+    if (count + parked > 0)
+        LOG_EVENT(LOG_LEVEL_INFO, "given_back",
+                  LOG_INT("messages", count + parked));
 }
 
 void consumer_shutdown(struct worker *worker, bool cold)
@@ -454,8 +484,9 @@ static void turn(struct worker *worker)
     drain_pool(worker);
     settle_flush(worker);
     if (worker->phase == WORKER_RUNNING) {
-        dispatch_due(worker);
+        parked_due(worker);
         claim(worker);
+        suspects_run(worker);
     }
     dispatch_flush(worker);
     check_broker(worker, events_flush(&worker->events, worker->broker, &err),

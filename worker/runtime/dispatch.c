@@ -12,6 +12,7 @@
 #include "base/xalloc.h"
 #include "client/task_publish.h"
 #include "log/log.h"
+#include "runtime/parked.h"
 #include "runtime/worker_state.h"
 
 enum { BATCH_MAX = 256, BATCH_BYTES = 1 << 20, READY_MAX = BROKER_CLAIM_MAX };
@@ -72,6 +73,10 @@ static void make_ready(struct worker *worker, struct celery_request *request)
     request->notify_start =
         worker->events.task_events || worker->settings.track_started
         || request->task->track_started || !acks_late(worker, request);
+    if (request->deliveries > 0) {
+        suspects_add(worker, request);
+        return;
+    }
     if (ready_count == READY_MAX)
         dispatch_flush(worker);
     ready[ready_count++] = request;
@@ -93,6 +98,7 @@ static void count_running(struct worker *worker,
 /* Links what may run together, in the order of the claims. */
 void dispatch_flush(struct worker *worker)
 {
+    parked_flush(worker);
     struct celery_request *heads[READY_MAX];
     size_t count = 0;
     for (size_t i = 0; i < ready_count; i++) {
@@ -121,20 +127,6 @@ void dispatch_flush(struct worker *worker)
     ready_count = 0;
     if (count > 0)
         pool_submit(worker->pool, heads, count);
-}
-
-static void park(struct worker *worker, struct celery_request *request)
-{
-    const struct broker_lease lease = {
-        request->tag, (double)request->message.eta_us / USEC_PER_SEC};
-    struct celery_error err = {0};
-    request->state = REQUEST_PARKED;
-    worker->parked++;
-    worker->unacked--;
-    schedule_add(&worker->schedule, request->message.eta_us, request);
-    if (broker_renew(worker->broker, &lease, 1, &err) != CELERY_OK)
-        LOG_EVENT(LOG_LEVEL_WARNING, "lease_not_renewed",
-                  LOG_STR("error", err.msg));
 }
 
 static bool is_empty(struct celery_json value)
@@ -188,10 +180,11 @@ static void accept(struct worker *worker, struct celery_request *request)
         settle_revoked(worker, request);
         return;
     }
-    send_received(worker, request);
-    if (request->message.eta_us != CELERY_TIME_NONE
+    if (!request->was_parked)
+        send_received(worker, request);
+    if (!request->was_parked && request->message.eta_us != CELERY_TIME_NONE
         && request->message.eta_us > clock_wall_us())
-        park(worker, request);
+        parked_add(worker, request);
     else
         make_ready(worker, request);
 }
@@ -241,10 +234,12 @@ static void look_up(struct worker *worker, struct celery_request *request)
         accept(worker, request);
 }
 
-void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
+static void take_delivery(struct worker *worker,
+                          struct broker_delivery *delivery, bool was_parked)
 {
     struct celery_request *request = request_new(delivery);
     struct celery_error err = {0};
+    request->was_parked = was_parked;
     request->hostname = worker->settings.nodename;
     request->seq = worker->next_seq++;
     table_add(worker, request);
@@ -261,13 +256,23 @@ void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
         look_up(worker, request);
 }
 
-/* Is the claim still ours? Settles the question with the broker. */
-static bool fence(struct worker *worker, struct celery_request *request,
-                  bool *ret_ours)
+void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery)
+{
+    take_delivery(worker, delivery, false);
+}
+
+void dispatch_due(struct worker *worker, struct broker_delivery *delivery)
+{
+    take_delivery(worker, delivery, true);
+}
+
+bool dispatch_fence(struct worker *worker, struct celery_request *request,
+                    bool starting, bool *ret_ours)
 {
     struct celery_error err = {0};
     if (!broker_connected(worker->broker)
-        || broker_fence(worker->broker, request->tag, NULL, ret_ours, &err)
+        || broker_fence(worker->broker, request->tag, starting, NULL, ret_ours,
+                        &err)
                != CELERY_OK)
         return false;
     if (*ret_ours) {
@@ -288,13 +293,13 @@ void dispatch_stale(struct worker *worker, struct celery_request *request)
         settle_push(worker, request, BROKER_GIVE_BACK, NULL, NULL);
         return;
     }
-    if (!fence(worker, request, &ours)) {
+    if (!dispatch_fence(worker, request, false, &ours)) {
         /* The broker is away: asked again when it is back. */
         request->state = REQUEST_PARKED;
         worker->parked++;
         worker->unacked--;
-        schedule_add(&worker->schedule, clock_wall_us() + USEC_PER_SEC,
-                     request);
+        schedule_hold(&worker->schedule, clock_wall_us() + USEC_PER_SEC,
+                      request);
         return;
     }
     if (ours)
@@ -303,10 +308,9 @@ void dispatch_stale(struct worker *worker, struct celery_request *request)
         table_remove(worker, request);
 }
 
-static void unpark(struct worker *worker, struct celery_request *request)
+void dispatch_held(struct worker *worker, struct celery_request *request)
 {
-    worker->parked--;
-    worker->unacked++;
+    request->was_parked = true;
     if (is_expired(&request->message)
         || revoked_has(&worker->revoked, request->id)) {
         request->expired = is_expired(&request->message);
@@ -314,12 +318,4 @@ static void unpark(struct worker *worker, struct celery_request *request)
         return;
     }
     dispatch_stale(worker, request);
-}
-
-void dispatch_due(struct worker *worker)
-{
-    int64_t now = clock_wall_us();
-    while (schedule_next_us(&worker->schedule) <= now
-           && broker_connected(worker->broker))
-        unpark(worker, schedule_take(&worker->schedule));
 }

@@ -13,7 +13,9 @@
 #include "celery/timestamp.h"
 #include "version.h"
 
-enum { PROCESSES_MAX = 4096, SCHEDULED_PRIORITY = 6 };
+enum {
+    PROCESSES_MAX = 4096,
+};
 
 static void key_text(struct celery_json_writer *w, const char *key,
                      const char *text)
@@ -63,9 +65,8 @@ static void put_delivery_info(const struct celery_request *request,
     celery_json_end_object(w);
 }
 
-/* The request as Request.info() shows it. */
-static void put_info(const struct celery_request *request, bool safe,
-                     struct celery_json_writer *w)
+void inspect_put_info(const struct celery_request *request, bool safe,
+                      struct celery_json_writer *w)
 {
     bool active = request->state == REQUEST_ACTIVE;
     celery_json_begin_object(w);
@@ -107,7 +108,7 @@ static void put_in_state(struct worker *worker, enum request_state state,
     celery_json_begin_array(w);
     for (size_t i = 0; i < worker->count; i++) {
         if (worker->table[i]->state == state)
-            put_info(worker->table[i], safe, w);
+            inspect_put_info(worker->table[i], safe, w);
     }
     celery_json_end_array(w);
 }
@@ -126,36 +127,9 @@ void inspect_reserved(struct worker *worker, struct celery_json arguments,
     put_in_state(worker, REQUEST_RESERVED, false, w);
 }
 
-static void put_scheduled(const struct celery_request *request,
-                          struct celery_json_writer *w)
-{
-    char eta[CELERY_TIMESTAMP_MAX];
-    celery_timestamp_format(request->message.eta_us, eta);
-    celery_json_begin_object(w);
-    key_text(w, "eta", eta);
-    key_int(w, "priority", SCHEDULED_PRIORITY);
-    celery_json_key(w, "request");
-    put_info(request, false, w);
-    celery_json_end_object(w);
-}
-
-void inspect_scheduled(struct worker *worker, struct celery_json arguments,
-                       struct celery_json_writer *w)
-{
-    (void)arguments;
-    celery_json_begin_array(w);
-    for (size_t i = 0; i < worker->count; i++) {
-        if (worker->table[i]->state == REQUEST_PARKED)
-            put_scheduled(worker->table[i], w);
-    }
-    celery_json_end_array(w);
-}
-
 static const char *list_name(enum request_state state)
 {
-    if (state == REQUEST_ACTIVE)
-        return "active";
-    return state == REQUEST_PARKED ? "scheduled" : "reserved";
+    return state == REQUEST_ACTIVE ? "active" : "reserved";
 }
 
 static bool is_asked(struct celery_json ids, const char *id)
@@ -178,13 +152,14 @@ void inspect_query_task(struct worker *worker, struct celery_json arguments,
     celery_json_begin_object(w);
     for (size_t i = 0; i < worker->count; i++) {
         const struct celery_request *request = worker->table[i];
+        /* As in Celery, what waits for its ETA is not found. */
         if (request->id == NULL || request->state == REQUEST_ENDED
-            || !is_asked(ids, request->id))
+            || request->state == REQUEST_PARKED || !is_asked(ids, request->id))
             continue;
         celery_json_key(w, request->id);
         celery_json_begin_array(w);
         celery_json_put_text(w, list_name(request->state));
-        put_info(request, false, w);
+        inspect_put_info(request, false, w);
         celery_json_end_array(w);
     }
     celery_json_end_object(w);
@@ -322,7 +297,7 @@ static void put_broker(struct worker *worker, struct celery_json_writer *w)
     key_text(w, "virtual_host", info.virtual_host);
     key_int(w, "port", info.port);
     key_bool(w, "insist", false);
-    key_bool(w, "ssl", false);
+    key_bool(w, "ssl", info.ssl);
     key_text(w, "transport", info.transport);
     key_int(w, "connect_timeout", 4);
     celery_json_key(w, "transport_options");
@@ -333,7 +308,7 @@ static void put_broker(struct worker *worker, struct celery_json_writer *w)
                    strlen(worker->settings.broker_transport_options)});
     else
         celery_json_put_raw(w, CELERY_STR("{}"));
-    key_null(w, "login_method");
+    key_text(w, "login_method", info.login_method);
     key_null(w, "uri_prefix");
     celery_json_key(w, "heartbeat");
     celery_json_put_double(w, 120.0);

@@ -10,6 +10,10 @@
 #include "celery/json_write.h"
 #include "runtime/worker_state.h"
 
+/* The request as Request.info() shows it. */
+void inspect_put_info(const struct celery_request *request, bool safe,
+                      struct celery_json_writer *w);
+
 void inspect_active(struct worker *worker, struct celery_json arguments,
                     struct celery_json_writer *w);
 void inspect_reserved(struct worker *worker, struct celery_json arguments,

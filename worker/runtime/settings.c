@@ -32,10 +32,12 @@ static const struct conf_setting table[] = {
      .fallback = "redis://localhost:6379/0",
      .help =
          "where messages come from: redis://[user:password@]host[:port]/db, "
-         "redis+socket:///path, filesystem:///folder"},
+         "rediss://…, redis+socket:///path, sentinel://a;sentinel://b, "
+         "filesystem:///folder"},
     {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
      .type = CONF_TEXT,
-     .help = "JSON object: visibility_timeout, global_keyprefix"},
+     .help = "JSON object: visibility_timeout, global_keyprefix, "
+             "master_name, sentinel_kwargs"},
     {.env = "CELERY_RESULT_BACKEND",
      .alias = "REDIS_URL",
      .option = "result-backend",
@@ -109,6 +111,13 @@ static const struct conf_setting table[] = {
      .min = 0,
      .max = 10000,
      .help = "messages held per slot; 0 takes all there are"},
+    {.env = "CELERY_C_MAX_DELIVERIES",
+     .type = CONF_INT,
+     .fallback = "5",
+     .min = 0,
+     .max = 1000,
+     .help = "a message that killed so many workers goes to the dead letters; "
+             "0: it comes back for ever"},
     {.env = "CELERY_WORKER_DISABLE_PREFETCH",
      .option = "disable-prefetch",
      .type = CONF_FLAG,
@@ -396,6 +405,7 @@ static void load_plain(struct celery_app *app, struct conf *conf,
         (size_t)(conf_is_set(conf, "CELERY_WORKER_PREFETCH_MULTIPLIER")
                      ? conf_int(conf, "CELERY_WORKER_PREFETCH_MULTIPLIER")
                      : fallback);
+    s->max_deliveries = (unsigned)conf_int(conf, "CELERY_C_MAX_DELIVERIES");
     const char *optimization = conf_text(conf, "optimization");
     s->fair = conf_bool(conf, "CELERY_WORKER_DISABLE_PREFETCH")
            || (optimization != NULL && strcasecmp(optimization, "fair") == 0);

@@ -31,6 +31,7 @@ struct worker_settings {
     size_t concurrency;
     size_t prefetch_multiplier; /* 0: no limit */
     bool fair;                  /* free slots only */
+    unsigned max_deliveries;    /* 0: no limit */
     bool solo;
     double soft_time_limit_s;
     double time_limit_s;

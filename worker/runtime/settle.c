@@ -85,7 +85,10 @@ void settle_flush(struct worker *worker)
         worker->pending_count = 0;
         for (size_t i = 0; i < count; i++) {
             struct pending p = worker->pending[i];
-            settled(worker, &p, list[i].lost);
+            if (list[i].kept)
+                worker->pending[worker->pending_count++] = p;
+            else
+                settled(worker, &p, list[i].lost);
         }
     } else {
         LOG_EVENT(LOG_LEVEL_WARNING, "settle_failed", LOG_STR("error", err.msg),
@@ -372,6 +375,7 @@ void settle_ended(struct worker *worker, struct celery_request *request)
     }
     worker->running--;
     worker->limited -= request->hard_limit_s > 0 || request->soft_limit_s > 0;
+    suspects_ended(worker, request);
     if (request->state == REQUEST_STALE) {
         dispatch_stale(worker, request);
         return;

@@ -66,6 +66,7 @@ static enum celery_status open_broker(struct worker *worker,
         .queues = (const char *const *)s->queues,
         .queue_count = s->queue_count,
         .nodename = s->nodename,
+        .max_deliveries = s->max_deliveries,
         .on_broadcast = mailbox_receive,
         .broadcast_arg = worker,
     };
@@ -122,6 +123,7 @@ static enum celery_status start(struct life *life, struct celery_error *err)
     op_queue_init(&worker->started);
     op_queue_init(&worker->stored);
     worker->inbox_tail = &worker->inbox;
+    worker->suspects_tail = &worker->suspects;
     worker->events.hostname = worker->settings.nodename;
     worker->events.task_events = worker->settings.send_events;
     worker->totals =
@@ -171,6 +173,7 @@ static void log_start(const struct worker *worker)
 static enum celery_status first_connect(struct worker *worker,
                                         struct celery_error *err)
 {
+    broker_set_prefetch(worker->broker, consumer_prefetch(worker));
     enum celery_status st = broker_connect(worker->broker, err);
     if (st == CELERY_UNSUPPORTED || st == CELERY_INVALID)
         return st;
@@ -217,9 +220,22 @@ static bool stop(struct life *life)
     return clean;
 }
 
+/* Requests whose function returned after their copy had been settled. */
+static void free_abandoned(struct worker *worker)
+{
+    for (struct op *op = op_queue_take(&worker->done); op != NULL;) {
+        struct op *next = op->next;
+        struct celery_request *request = (struct celery_request *)(void *)op;
+        if (request->abandoned)
+            request_free(request);
+        op = next;
+    }
+}
+
 static void release(struct life *life)
 {
     struct worker *worker = &life->worker;
+    free_abandoned(worker);
     for (size_t i = 0; i < worker->pending_count; i++)
         free(worker->pending[i].detail);
     for (size_t i = 0; i < worker->count; i++)

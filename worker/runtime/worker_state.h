@@ -81,12 +81,19 @@ struct worker {
     struct celery_request **table; /* every claim held */
     size_t count;
     size_t cap;
-    size_t parked;  /* of them: waiting for their ETA */
-    size_t unacked; /* of them: not acked and not parked */
+    size_t parked;  /* waiting for their ETA; in the table or by tag alone */
+    size_t unacked; /* of the table: not acked and not parked */
     size_t running; /* submitted to the pool and not back */
     size_t limited; /* of them: with a time limit */
     uint64_t next_seq;
     struct schedule schedule;
+    size_t parked_cursor;     /* where the renewal of leases goes on */
+    struct known_tags *known; /* while the broker asks which claims we hold */
+
+    struct celery_request *suspects; /* wait for their turn; by batch_next */
+    struct celery_request **suspects_tail;
+    size_t suspects_running;
+    bool last_chance_runs;
 
     struct pending *pending;
     size_t pending_count;
@@ -121,14 +128,30 @@ struct worker {
 
 /* dispatch.c */
 void dispatch_delivery(struct worker *worker, struct broker_delivery *delivery);
+/* The same for one whose ETA has come. */
+void dispatch_due(struct worker *worker, struct broker_delivery *delivery);
+/* A request that was held until its time. */
+void dispatch_held(struct worker *worker, struct celery_request *request);
 /* Hands what was dispatched since the last call to the pool. */
 void dispatch_flush(struct worker *worker);
-void dispatch_due(struct worker *worker);
 void dispatch_stale(struct worker *worker, struct celery_request *request);
 /* Enters the request in the table, as unacked. */
 void table_add(struct worker *worker, struct celery_request *request);
 /* Takes it out and frees it. */
 void table_remove(struct worker *worker, struct celery_request *request);
+
+/* Is the claim still ours? false: the broker is away. A lost one is told. */
+bool dispatch_fence(struct worker *worker, struct celery_request *request,
+                    bool starting, bool *ret_ours);
+
+/* suspects.c */
+void suspects_add(struct worker *worker, struct celery_request *request);
+/* The first one that waits, or NULL. */
+struct celery_request *suspects_take(struct worker *worker);
+/* Starts those whose turn it is. */
+void suspects_run(struct worker *worker);
+/* For every request that is back from the pool. */
+void suspects_ended(struct worker *worker, struct celery_request *request);
 
 /* settle.c */
 void settle_started(struct worker *worker, struct celery_request *request);

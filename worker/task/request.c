@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "broker/deliveries.h"
 #include "celery/json_write.h"
 
 struct celery_request *request_new(struct broker_delivery *delivery)
@@ -49,16 +50,8 @@ enum celery_status request_decode(struct celery_request *request,
     if (id.data == NULL)
         return celery_fail(err, CELERY_NOMEM, "out of memory");
     request->id = id.data;
+    request->deliveries = broker_deliveries(request->envelope.headers);
     return st;
-}
-
-void request_strip(struct celery_request *request)
-{
-    celery_buf_done(&request->raw);
-    celery_arena_done(&request->arena);
-    request->envelope = (struct celery_envelope){.priority = 0};
-    request->message = (struct celery_message){.protocol = 0};
-    request->id = NULL;
 }
 
 struct celery_request *request_clone(const struct celery_request *request,
@@ -75,6 +68,7 @@ struct celery_request *request_clone(const struct celery_request *request,
         return NULL;
     }
     clone->task = request->task;
+    clone->suspect_runs = request->suspect_runs;
     clone->hostname = request->hostname;
     clone->seq = request->seq;
     clone->acked = request->acked;

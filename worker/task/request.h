@@ -48,6 +48,9 @@ struct celery_request {
     size_t queue;
     unsigned step;
     struct celery_buf raw;
+    unsigned deliveries; /* came back so often from workers that died */
+    bool suspect_runs;
+    bool was_parked;  /* its ETA has come */
     uint64_t seq;     /* order of the claims */
     int64_t fresh_us; /* monotonic: claimed or fenced */
 
@@ -97,9 +100,6 @@ enum celery_status request_decode(struct celery_request *request,
                                   unsigned accept,
                                   const struct celery_limits *limits,
                                   struct celery_error *err) CELERY_MUST_CHECK;
-
-/* Forgets what was decoded and the body: a parked request keeps its tag. */
-void request_strip(struct celery_request *request);
 
 /* A request for the same claim, decoded anew, not ended. NULL when it cannot be
  * decoded (again). The claim stays with the original until the caller moves it. */

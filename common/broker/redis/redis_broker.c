@@ -127,9 +127,12 @@ static enum celery_status redis_open(const struct broker_options *options,
         options->nodename != NULL ? xstrdup(options->nodename) : NULL;
     rb->on_broadcast = options->on_broadcast;
     rb->broadcast_arg = options->broadcast_arg;
+    rb->max_deliveries = options->max_deliveries;
     random_id(rb->uuid);
+    process_identity(rb->identity);
     enum celery_status st =
-        redis_endpoint_parse(options->url, &rb->endpoint, err);
+        redis_endpoint_parse(options->url, options->transport_options,
+                             &rb->endpoint, err);
     if (st == CELERY_OK)
         st = read_options(rb, options->transport_options, err);
     if (st != CELERY_OK) {
@@ -209,42 +212,66 @@ static enum celery_status check_clock(struct redis_broker *rb,
     return CELERY_OK;
 }
 
-static void subscribe(struct redis_broker *rb)
+/* One command a channel: each has one answer, whether it is allowed or not. */
+static enum celery_status subscribe(struct redis_broker *rb,
+                                    const char *command, const char *channel,
+                                    struct celery_error *err)
 {
-    redis_appendf(rb->pubsub, "SUBSCRIBE __redis__:invalidate");
-    redis_appendf(rb->pubsub,
-                  "PSUBSCRIBE %s/%d.celery.pidbox %s/%d.celeryev/worker.*",
-                  rb->prefix, rb->endpoint.db, rb->prefix, rb->endpoint.db);
+    redis_appendf(rb->pubsub, "%s %s", command, channel);
+    return redis_expect_ok(rb->pubsub, 1, redis_broker_deadline(rb), err);
+}
+
+static enum celery_status subscribe_broadcasts(struct redis_broker *rb,
+                                               struct celery_error *err)
+{
+    static const char *const exchanges[] = {"celery.pidbox",
+                                            "celeryev/worker.*"};
+    enum celery_status st = CELERY_OK;
+    for (size_t i = 0; i < 2 && st == CELERY_OK; i++) {
+        char *channel =
+            xasprintf("%s/%d.%s", rb->prefix, rb->endpoint.db, exchanges[i]);
+        st = subscribe(rb, "PSUBSCRIBE", channel, err);
+        free(channel);
+    }
+    return st;
+}
+
+/* Wake-ups are a convenience that an ACL or a proxy may refuse. */
+static enum celery_status start_tracking(struct redis_broker *rb,
+                                         struct celery_error *err)
+{
+    struct celery_error refused = {0};
+    enum celery_status st =
+        subscribe(rb, "SUBSCRIBE", "__redis__:invalidate", &refused);
+    if (st == CELERY_OK) {
+        redis_appendf(rb->commands, "CLIENT TRACKING ON REDIRECT %lld",
+                      (long long)redis_conn_id(rb->pubsub));
+        st = redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb),
+                             &refused);
+    }
+    if (redis_broker_fatal(st))
+        return celery_fail(err, st, "%s", refused.msg);
+    rb->tracking = st == CELERY_OK;
+    if (!rb->tracking && !rb->warned_no_tracking) {
+        rb->warned_no_tracking = true;
+        LOG_EVENT(LOG_LEVEL_WARNING, "redis_tracking_refused",
+                  LOG_STR("reason", refused.msg),
+                  LOG_STR("msg", "polling for new messages"));
+    }
+    return CELERY_OK;
 }
 
 static enum celery_status start_pubsub(struct redis_broker *rb,
                                        struct celery_error *err)
 {
-    int64_t deadline = redis_broker_deadline(rb);
-    enum celery_status st = redis_conn_open(&rb->endpoint, rb->client_name,
-                                            deadline, &rb->pubsub, err);
-    if (st != CELERY_OK)
-        return st;
-    subscribe(rb);
-    st = redis_expect_ok(rb->pubsub, 3, deadline, err);
-    if (st != CELERY_OK)
-        return st;
-
-    redisReply *reply = NULL;
-    redis_appendf(rb->commands, "CLIENT TRACKING ON REDIRECT %lld",
-                  (long long)redis_conn_id(rb->pubsub));
-    st = redis_reply(rb->commands, deadline, &reply, err);
-    if (st != CELERY_OK)
-        return st;
-    rb->tracking = reply->type != REDIS_REPLY_ERROR;
-    if (!rb->tracking && !rb->warned_no_tracking) {
-        rb->warned_no_tracking = true;
-        LOG_EVENT(LOG_LEVEL_WARNING, "redis_tracking_refused",
-                  LOG_STR("reason", reply->str),
-                  LOG_STR("msg", "polling for new messages"));
-    }
-    freeReplyObject(reply);
-    return CELERY_OK;
+    enum celery_status st =
+        redis_conn_open(&rb->endpoint, rb->client_name,
+                        redis_broker_deadline(rb), &rb->pubsub, err);
+    if (st == CELERY_OK)
+        st = subscribe_broadcasts(rb, err);
+    if (st == CELERY_OK)
+        st = start_tracking(rb, err);
+    return st;
 }
 
 static enum celery_status start_consumer(struct redis_broker *rb,
@@ -409,18 +436,20 @@ static void redis_info(const struct broker *broker, struct broker_info *ret)
 {
     const struct redis_broker *rb =
         (const struct redis_broker *)(const void *)broker;
+    const struct redis_endpoint *ep = &rb->endpoint;
+    const char *where = ep->host != NULL ? ep->host : ep->unix_path;
     *ret = (struct broker_info){
-        .transport = "redis",
-        .hostname = rb->endpoint.host != NULL ? rb->endpoint.host
-                                              : rb->endpoint.unix_path,
+        .transport = ep->sentinel_count > 0 ? "sentinel" : "redis",
+        .hostname = ep->sentinel_count > 0 ? ep->sentinels[0].host : where,
         .userid = rb->endpoint.user,
         .virtual_host = rb->db_text,
-        .port = rb->endpoint.port,
+        .port = ep->sentinel_count > 0 ? ep->sentinels[0].port : ep->port,
         .fanout = true,
     };
 }
 
-static const char *const redis_schemes[] = {"redis", "redis+socket", NULL};
+static const char *const redis_schemes[] = {"redis", "rediss", "redis+socket",
+                                            "sentinel", NULL};
 
 const struct broker_driver redis_broker_driver = {
     .schemes = redis_schemes,
@@ -434,10 +463,13 @@ const struct broker_driver redis_broker_driver = {
     .settle = redis_settle,
     .renew = redis_renew,
     .fence = redis_fence,
+    .fetch = redis_fetch,
+    .peek = redis_peek,
     .reclaim = redis_reclaim,
     .maintain = redis_maintain,
     .declare = redis_declare,
     .depth = redis_depth,
+    .dead_each = redis_dead_each,
     .publish = redis_publish,
     .info = redis_info,
 };

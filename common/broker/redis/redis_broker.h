@@ -6,6 +6,7 @@
 #ifndef BROKER_REDIS_REDIS_BROKER_H
 #define BROKER_REDIS_REDIS_BROKER_H
 
+#include "base/process_identity.h"
 #include "broker/broker_driver.h"
 #include "celery/task_id.h"
 #include "redis/redis_conn.h"
@@ -40,6 +41,8 @@ struct redis_broker {
     char
         uuid[CELERY_TASK_ID_LEN + 1]; /* of this worker: the tags' first half */
     uint64_t next_tag;
+    unsigned max_deliveries;
+    char identity[PROCESS_IDENTITY_MAX]; /* what our alive key says */
     bool claim_unsure; /* an answer was lost: claims of ours may be unknown */
     size_t rotation;   /* which queue is asked first */
     double oldest_s;
@@ -90,9 +93,30 @@ enum celery_status redis_claim_load(struct redis_broker *rb,
 enum celery_status redis_claim(struct broker *broker, size_t max,
                                struct broker_delivery *ret, size_t *ret_count,
                                struct celery_error *err) CELERY_MUST_CHECK;
-enum celery_status redis_fence(struct broker *broker, const char *tag,
+enum celery_status redis_fence(struct broker *broker, char *tag, bool starting,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err) CELERY_MUST_CHECK;
+
+/* How long ',"",' queue ']' is, which stands behind the message in a claim. */
+size_t redis_claim_tail_len(const char *queue);
+
+/* redis_kept.c */
+enum celery_status redis_fetch(struct broker *broker, struct broker_kept *kept,
+                               size_t count, struct celery_error *err)
+    CELERY_MUST_CHECK;
+enum celery_status redis_peek(struct broker *broker, struct broker_kept *kept,
+                              size_t count, struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* Appends the question of redis_fence() to the pipeline. fenced gets the tag that
+ * the claim has when the answer is a text. */
+void redis_fence_append(struct redis_broker *rb, const char *tag, bool starting,
+                        bool want_message, char fenced[BROKER_TAG_MAX]);
+/* The message inside '[' message ',"",' queue ']'; empty when it is no claim. */
+struct celery_str redis_unwrap(const char *value, size_t len);
+
+/* Was the claim marked as started when it got this tag? */
+bool redis_tag_started(const char *tag);
 
 /* redis_settle.c */
 enum celery_status redis_settle_load(struct redis_broker *rb,
@@ -108,9 +132,10 @@ enum celery_status redis_settle(struct broker *broker,
 struct redis_move {
     struct celery_str tag;
     const char *list_key;
-    struct celery_str text;
-    bool to_front;         /* RPUSH: the next one popped */
-    const char *alive_key; /* not NULL: only while this key does not exist */
+    struct celery_str text; /* empty: the message of the claim itself */
+    size_t tail_len;        /* then: of what stands behind it */
+    bool to_front;          /* RPUSH: the next one popped */
+    const char *alive_key;  /* not NULL: only while this key does not exist */
     const char
         *max_score; /* not NULL: only while the score has not passed it */
 };
@@ -138,12 +163,18 @@ enum celery_status redis_restore_orphans(struct redis_broker *rb,
     CELERY_MUST_CHECK;
 /* Gives back claims of ours that the caller does not know of, when a claim's
  * answer was lost. */
-enum celery_status redis_reclaim(struct broker *broker,
-                                 const char *const *known, size_t count,
-                                 struct celery_error *err) CELERY_MUST_CHECK;
+enum celery_status redis_reclaim(struct broker *broker, broker_known_fn known,
+                                 void *arg, struct celery_error *err)
+    CELERY_MUST_CHECK;
 enum celery_status redis_restore_expired(struct redis_broker *rb,
                                          struct celery_error *err)
     CELERY_MUST_CHECK;
+
+/* redis_dead.c */
+enum celery_status redis_dead_each(struct broker *broker, const char *queue,
+                                   broker_dead_fn fn, void *arg,
+                                   struct broker_dead_counts *ret,
+                                   struct celery_error *err) CELERY_MUST_CHECK;
 
 /* redis_publish.c */
 enum celery_status redis_publish_load(struct redis_broker *rb,

@@ -18,13 +18,19 @@
 #include "broker/redis/redis_broker.h"
 #include "celery/json_write.h"
 
-enum { CLAIM_BYTES = 1 << 20, QUEUES_MAX = 64 };
+enum {
+    CLAIM_BYTES = 1 << 20,
+    QUEUES_MAX = 64,
+    LISTS_MAX = QUEUES_MAX * REDIS_STEPS,
+    CLAIM_ARGS_MAX = 3 * LISTS_MAX + 8,
+};
 
 /*
  * KEYS: unacked, unacked_index, the key that says that we live, the set of
- * workers, then the lists in the order of service, then a dead list for each. ARGV: how many, how many bytes, the tag's prefix,
- * its first counter, the number of lists, then for each list its queue as a JSON
- * string. Answers the number of entries sent to the dead lists, and pairs of
+ * workers, then the lists in the order of service, then a dead list for each.
+ * ARGV: how many, how many bytes, the tag's prefix, its first counter, the number
+ * of lists, then for each list its queue as a JSON string, then what the key that
+ * says that we live gets. Answers the number of entries sent to the dead lists, and pairs of
  * (list, message).
  *
  * EXISTS of all lists arms the wake-up for the next push (CLIENT TRACKING), so it
@@ -71,22 +77,41 @@ static struct redis_script claim_script = {
         "if taken > 0 then\n"
         "  redis.call('HSET', KEYS[1], unpack(h))\n"
         "  redis.call('ZADD', KEYS[2], unpack(z))\n"
-        "  redis.call('SET', KEYS[3], 1, 'EX', 30)\n"
+        "  redis.call('SET', KEYS[3], ARGV[6 + lists], 'EX', 30)\n"
         "  redis.call('SADD', KEYS[4], string.sub(prefix, 1, -2))\n"
         "end\n"
         "for i = 1, #dead, 2 do redis.call('LPUSH', dead[i], dead[i + 1]) end\n"
         "if taken < max and budget > 0 then some() end\n"
         "return out\n"};
 
-/* KEYS: unacked, unacked_index. ARGV: tag, 1 to get the message back. A claim
- * that a peer took over has no tag any more: it is dropped, never doubled. */
+/*
+ * KEYS: unacked, unacked_index, the key that says that we live, the set of
+ * workers. ARGV: the tag, the tag it gets, 1 to get the message back, our uuid, our
+ * identity.
+ *
+ * The claim moves to a tag that nobody has seen: kombu reads the tags that have
+ * expired and moves each of them later, without a look at its score (restore_by_tag
+ * in kombu/transport/redis.py), so a stamp alone would not keep a claim from being
+ * started here and moved there. The new tag follows from the old one: when an
+ * answer was lost, the same question finds what it did. A claim that a peer took
+ * over has neither tag: it is dropped, never doubled.
+ */
 static struct redis_script fence_script = {
     .source = "local v = redis.call('HGET', KEYS[1], ARGV[1])\n"
-              "if not v then return false end\n"
+              "if v then\n"
+              "  redis.call('HDEL', KEYS[1], ARGV[1])\n"
+              "  redis.call('ZREM', KEYS[2], ARGV[1])\n"
+              "  redis.call('HSET', KEYS[1], ARGV[2], v)\n"
+              "else\n"
+              "  v = redis.call('HGET', KEYS[1], ARGV[2])\n"
+              "  if not v then return false end\n"
+              "end\n"
               "local t = redis.call('TIME')\n"
               "redis.call('ZADD', KEYS[2], t[1] .. '.' .. "
-              "string.format('%06d', t[2]), ARGV[1])\n"
-              "if ARGV[2] == '1' then return v end\n"
+              "string.format('%06d', t[2]), ARGV[2])\n"
+              "redis.call('SET', KEYS[3], ARGV[5], 'EX', 30)\n"
+              "redis.call('SADD', KEYS[4], ARGV[4])\n"
+              "if ARGV[3] == '1' then return v end\n"
               "return ''\n"};
 
 enum celery_status redis_claim_load(struct redis_broker *rb,
@@ -101,13 +126,13 @@ enum celery_status redis_claim_load(struct redis_broker *rb,
 }
 
 struct claim_call {
-    struct celery_str argv[3 * QUEUES_MAX * REDIS_STEPS + 8];
-    char *owned[3 * QUEUES_MAX * REDIS_STEPS + 8];
+    struct celery_str argv[CLAIM_ARGS_MAX];
+    char *owned[CLAIM_ARGS_MAX];
     size_t owned_count;
     size_t argc;
     size_t key_count;
-    size_t list_queue[QUEUES_MAX * REDIS_STEPS];
-    unsigned list_step[QUEUES_MAX * REDIS_STEPS];
+    size_t list_queue[LISTS_MAX];
+    unsigned list_step[LISTS_MAX];
     size_t list_count;
 };
 
@@ -127,6 +152,14 @@ static char *json_string(const char *text)
     return copy;
 }
 
+size_t redis_claim_tail_len(const char *queue)
+{
+    char *text = json_string(queue);
+    size_t len = strlen(",\"\",]") + strlen(text);
+    free(text);
+    return len;
+}
+
 /* Priority step ascending; within a step the queues, the first one rotating. */
 static void list_order(struct redis_broker *rb, struct claim_call *call)
 {
@@ -134,8 +167,7 @@ static void list_order(struct redis_broker *rb, struct claim_call *call)
     for (unsigned step = 0; step < REDIS_STEPS; step++) {
         for (size_t i = 0; i < count; i++) {
             size_t q = (rb->rotation + i) % count;
-            if (!rb->broker.queues[q].active
-                || call->list_count == QUEUES_MAX * REDIS_STEPS)
+            if (!rb->broker.queues[q].active || call->list_count == LISTS_MAX)
                 continue;
             call->list_queue[call->list_count] = q;
             call->list_step[call->list_count++] = step;
@@ -172,6 +204,7 @@ static void build_claim(struct redis_broker *rb, size_t max,
     for (size_t i = 0; i < call->list_count; i++)
         push_owned(call,
                    json_string(rb->broker.queues[call->list_queue[i]].name));
+    push_owned(call, xstrdup(rb->identity));
 }
 
 static enum celery_status read_claim(struct redis_broker *rb,
@@ -236,7 +269,7 @@ enum celery_status redis_claim(struct broker *broker, size_t max,
 /* The message inside '[' message ',"",' queue ']'. Our own claims only: the
  * queue is a JSON string that holds no raw quote, so the tail is found from the
  * end. */
-static struct celery_str unwrap(const char *value, size_t len)
+struct celery_str redis_unwrap(const char *value, size_t len)
 {
     static const char mark[] = ",\"\",";
     struct celery_str none = {NULL, 0};
@@ -249,29 +282,73 @@ static struct celery_str unwrap(const char *value, size_t len)
     return none;
 }
 
-enum celery_status redis_fence(struct broker *broker, const char *tag,
+bool redis_tag_started(const char *tag)
+{
+    return strstr(tag, ".s") != NULL;
+}
+
+/* <uuid>.<n> becomes <uuid>.<n>.1, that <uuid>.<n>.2, and so on, with an s before
+ * the last number when it starts: the order of the claims stays readable in their
+ * tags. */
+static void next_tag(const char *tag, bool starting, char ret[BROKER_TAG_MAX])
+{
+    const char *number = strchr(tag, '.');
+    const char *fenced = number != NULL ? strchr(number + 1, '.') : NULL;
+    unsigned long times = 0;
+    if (fenced != NULL)
+        times = strtoul(fenced + (fenced[1] == 's' ? 2 : 1), NULL, 10);
+    size_t stem = fenced != NULL ? (size_t)(fenced - tag) : strlen(tag);
+    (void)snprintf(ret, BROKER_TAG_MAX, "%s", tag);
+    (void)snprintf(ret + stem, BROKER_TAG_MAX - stem, ".%s%lu",
+                   starting ? "s" : "", times + 1);
+}
+
+void redis_fence_append(struct redis_broker *rb, const char *tag, bool starting,
+                        bool want_message, char fenced[BROKER_TAG_MAX])
+{
+    char *keys[] = {redis_key(rb, "unacked"), redis_key(rb, "unacked_index"),
+                    redis_alive_key(rb, rb->uuid),
+                    redis_key(rb, "celery-c.workers")};
+    next_tag(tag, starting, fenced);
+    const struct celery_str argv[] = {{keys[0], strlen(keys[0])},
+                                      {keys[1], strlen(keys[1])},
+                                      {keys[2], strlen(keys[2])},
+                                      {keys[3], strlen(keys[3])},
+                                      {tag, strlen(tag)},
+                                      {fenced, strlen(fenced)},
+                                      {want_message ? "1" : "0", 1},
+                                      {rb->uuid, strlen(rb->uuid)},
+                                      {rb->identity, strlen(rb->identity)}};
+    redis_script_append(rb->commands, &fence_script,
+                        sizeof keys / sizeof keys[0],
+                        sizeof argv / sizeof argv[0], argv);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        free(keys[i]);
+}
+
+enum celery_status redis_fence(struct broker *broker, char *tag, bool starting,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err)
 {
     struct redis_broker *rb = redis_broker(broker);
-    char *unacked = redis_key(rb, "unacked");
-    char *index = redis_key(rb, "unacked_index");
-    const struct celery_str argv[] = {{unacked, strlen(unacked)},
-                                      {index, strlen(index)},
-                                      {tag, strlen(tag)},
-                                      {raw != NULL ? "1" : "0", 1}};
+    char fenced[BROKER_TAG_MAX];
     redisReply *reply = NULL;
     *ret_ours = false;
+    redis_fence_append(rb, tag, starting, raw != NULL, fenced);
     enum celery_status st =
-        redis_script_run(rb->commands, &fence_script, 2, 4, argv,
-                         redis_broker_deadline(rb), &reply, err);
+        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
     if (st == CELERY_OK) {
         *ret_ours = reply->type == REDIS_REPLY_STRING;
         if (*ret_ours && raw != NULL)
-            celery_buf_append(raw, unwrap(reply->str, reply->len));
+            celery_buf_append(raw, redis_unwrap(reply->str, reply->len));
+        if (*ret_ours)
+            memcpy(tag, fenced, strlen(fenced) + 1);
         freeReplyObject(reply);
+        return CELERY_OK;
     }
-    free(unacked);
-    free(index);
-    return redis_broker_fatal(st) ? redis_broker_drop(rb, st) : st;
+    /* It may have moved: what the caller knows as the old tag is then given back
+     * by redis_reclaim(), and the caller's next question finds neither. A NOSCRIPT
+     * is an INVALID answer; connecting again loads the scripts. */
+    rb->claim_unsure = true;
+    return redis_broker_drop(rb, redis_broker_fatal(st) ? st : CELERY_CLOSED);
 }

@@ -107,7 +107,8 @@ enum celery_status redis_say_alive(struct redis_broker *rb,
 {
     char *alive = redis_alive_key(rb, rb->uuid);
     size_t replies = 1;
-    redis_appendf(rb->commands, "SET %s 1 EX %d", alive, REDIS_ALIVE_S);
+    redis_appendf(rb->commands, "SET %s %s EX %d", alive, rb->identity,
+                  REDIS_ALIVE_S);
     free(alive);
     if (due(&rb->register_due_us, REGISTER_EVERY_S)) {
         char *workers = redis_key(rb, "celery-c.workers");

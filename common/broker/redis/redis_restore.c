@@ -14,6 +14,7 @@
 #include "base/random_id.h"
 #include "base/xalloc.h"
 #include "broker/dead_letter.h"
+#include "broker/deliveries.h"
 #include "broker/redis/redis_broker.h"
 #include "celery/json_scan.h"
 #include "log/log.h"
@@ -29,6 +30,7 @@ struct restored {
 struct guard {
     const char *alive_key;
     const char *max_score;
+    bool counts; /* its worker had it and did not settle it */
 };
 
 struct restore_list {
@@ -82,21 +84,29 @@ static enum celery_status take_mutex(struct redis_broker *rb,
     return CELERY_OK;
 }
 
+/* Deletes a key as long as it says the same. */
+static enum celery_status delete_if(struct redis_broker *rb, const char *key,
+                                    const char *value, struct celery_error *err)
+{
+    redis_appendf(rb->commands, "EVAL %s 1 %s %s",
+                  "if redis.call('GET', KEYS[1]) == ARGV[1] then "
+                  "return redis.call('DEL', KEYS[1]) end return 0",
+                  key, value);
+    return redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb), err);
+}
+
 static enum celery_status release_mutex(struct redis_broker *rb,
                                         const char *token,
                                         struct celery_error *err)
 {
     char *mutex = redis_key(rb, "unacked_mutex");
-    redis_appendf(rb->commands, "EVAL %s 1 %s %s",
-                  "if redis.call('GET', KEYS[1]) == ARGV[1] then "
-                  "return redis.call('DEL', KEYS[1]) end return 0",
-                  mutex, token);
+    enum celery_status st = delete_if(rb, mutex, token, err);
     free(mutex);
-    return redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb), err);
+    return st;
 }
 
 struct claim_parts {
-    struct celery_str raw;
+    struct celery_json envelope;
     char *queue; /* owned */
     unsigned step;
 };
@@ -121,7 +131,7 @@ static bool parse_claim(struct celery_str value, struct claim_parts *ret)
                                                                 "properties"),
                                                 "priority"),
                                 &priority);
-        ret->raw = envelope.text;
+        ret->envelope = envelope;
         ret->step = redis_step_of(priority);
         ret->queue = good ? xstrndup(queue.data, queue.len) : NULL;
     }
@@ -129,32 +139,58 @@ static bool parse_claim(struct celery_str value, struct claim_parts *ret)
     return good;
 }
 
+/* What goes where: back to the front of its list with its deliveries counted, or
+ * to the dead letters when it has killed too many. */
+static void route_claim(struct redis_broker *rb, const char *tag,
+                        struct celery_str value, bool counts,
+                        struct celery_buf *text, char **ret_list,
+                        bool *ret_to_front)
+{
+    struct claim_parts parts = {.queue = NULL};
+    *ret_to_front = false;
+    if (!parse_claim(value, &parts)) {
+        *ret_list = redis_key(rb, "unacked.dead");
+        broker_dead_entry(text, "unacked", "undecodable",
+                          "not [envelope, exchange, routing_key]", value);
+        return;
+    }
+    unsigned before =
+        broker_deliveries(celery_json_get(parts.envelope, "headers"));
+    unsigned count = counts
+                       ? broker_deliveries_next(before, redis_tag_started(tag))
+                       : before;
+    if (counts && rb->max_deliveries > 0 && count >= rb->max_deliveries) {
+        char *dead = xasprintf("%s.dead", parts.queue);
+        *ret_list = redis_key(rb, dead);
+        free(dead);
+        broker_dead_poison(text, parts.queue, count, parts.envelope.text);
+    } else {
+        *ret_list = redis_list_key(rb, parts.queue, parts.step);
+        *ret_to_front = true;
+        if (count != before)
+            broker_deliveries_put(text, parts.envelope, count);
+        else
+            celery_buf_append(text, parts.envelope.text);
+    }
+    free(parts.queue);
+}
+
 static enum celery_status move_back(struct redis_broker *rb, const char *tag,
                                     struct celery_str value,
                                     const struct guard *guard, bool *ret_moved,
                                     struct celery_error *err)
 {
-    struct claim_parts parts = {.queue = NULL};
-    struct celery_buf entry = CELERY_BUF_INIT;
+    struct celery_buf text = CELERY_BUF_INIT;
+    char *list = NULL;
     struct redis_move move = {.tag = {tag, strlen(tag)},
                               .alive_key = guard->alive_key,
                               .max_score = guard->max_score};
-    char *list = NULL;
-    if (parse_claim(value, &parts)) {
-        list = redis_list_key(rb, parts.queue, parts.step);
-        move.text = parts.raw;
-        move.to_front = true;
-    } else {
-        list = redis_key(rb, "unacked.dead");
-        broker_dead_entry(&entry, "unacked", "undecodable",
-                          "not [envelope, exchange, routing_key]", value);
-        move.text = celery_buf_str(&entry);
-    }
+    route_claim(rb, tag, value, guard->counts, &text, &list, &move.to_front);
+    move.text = celery_buf_str(&text);
     move.list_key = list;
     enum celery_status st = redis_move_claim(rb, &move, ret_moved, err);
     free(list);
-    free(parts.queue);
-    celery_buf_done(&entry);
+    celery_buf_done(&text);
     return st;
 }
 
@@ -256,7 +292,7 @@ static enum celery_status restore_worker(struct redis_broker *rb,
     struct restore_list list = {0};
     enum celery_status st = find_claims(rb, uuid, &list, err);
     char *alive = redis_alive_key(rb, uuid);
-    const struct guard guard = {.alive_key = alive};
+    const struct guard guard = {.alive_key = alive, .counts = true};
     if (st == CELERY_OK)
         st = restore_all(rb, &list, &guard, "orphans_restored", uuid, err);
     list_done(&list);
@@ -266,20 +302,26 @@ static enum celery_status restore_worker(struct redis_broker *rb,
     return st;
 }
 
+/* The key of a process that is certainly gone need not expire first: a worker that
+ * was killed and started again on its host goes on at once. */
 static enum celery_status is_alive(struct redis_broker *rb, const char *uuid,
                                    bool *ret_alive, struct celery_error *err)
 {
     char *key = redis_alive_key(rb, uuid);
     redisReply *reply = NULL;
-    redis_appendf(rb->commands, "EXISTS %s", key);
-    free(key);
+    redis_appendf(rb->commands, "GET %s", key);
     enum celery_status st =
         redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
-    if (st != CELERY_OK)
-        return st;
-    *ret_alive = reply->integer != 0;
-    freeReplyObject(reply);
-    return CELERY_OK;
+    if (st == CELERY_OK) {
+        *ret_alive = reply->type != REDIS_REPLY_NIL;
+        if (reply->type == REDIS_REPLY_STRING && process_is_gone(reply->str)) {
+            *ret_alive = false;
+            st = delete_if(rb, key, reply->str, err);
+        }
+        freeReplyObject(reply);
+    }
+    free(key);
+    return st;
 }
 
 static enum celery_status restore_if_dead(struct redis_broker *rb,
@@ -301,32 +343,21 @@ static enum celery_status restore_if_dead(struct redis_broker *rb,
     return st != CELERY_OK ? st : released;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-enum celery_status redis_reclaim(struct broker *broker,
-                                 const char *const *known, size_t count,
-                                 struct celery_error *err)
+enum celery_status redis_reclaim(struct broker *broker, broker_known_fn known,
+                                 void *arg, struct celery_error *err)
 {
     struct redis_broker *rb = redis_broker(broker);
     struct restore_list ours = {0};
     struct restore_list unknown = {0};
-    static const struct guard no_guard = {NULL, NULL};
+    static const struct guard no_guard = {NULL, NULL, false};
     if (!rb->claim_unsure)
         return CELERY_OK;
     enum celery_status st = find_claims(rb, rb->uuid, &ours, err);
-    const char **sorted = xcalloc(count + 1, sizeof *sorted);
-    for (size_t i = 0; i < count; i++)
-        sorted[i] = known[i];
-    qsort(sorted, count, sizeof *sorted, by_text);
-    for (size_t i = 0; i < ours.count; i++) {
+    for (size_t i = 0; i < ours.count && st == CELERY_OK; i++) {
         const char *tag = ours.items[i].tag;
-        if (bsearch(&tag, sorted, count, sizeof *sorted, by_text) == NULL)
+        if (!known(arg, tag))
             list_add(&unknown, tag, strlen(tag), ours.items[i].order);
     }
-    free(sorted);
     if (st == CELERY_OK)
         st = restore_all(rb, &unknown, &no_guard, "lost_claims_given_back",
                          rb->uuid, err);
@@ -387,7 +418,7 @@ enum celery_status redis_restore_expired(struct redis_broker *rb,
         list_add(&list, reply->element[i]->str, reply->element[i]->len,
                  strtod(reply->element[i + 1]->str, NULL));
     freeReplyObject(reply);
-    const struct guard guard = {.max_score = limit};
+    const struct guard guard = {.max_score = limit, .counts = true};
     st = restore_all(rb, &list, &guard, "expired_claims_restored", "any", err);
     free(limit);
     list_done(&list);

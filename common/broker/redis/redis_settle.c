@@ -25,7 +25,8 @@ static struct redis_script ack_script = {
 
 /* KEYS: unacked, unacked_index, list, and for another worker's claim the key that
  * says that it lives. ARGV: tag, text, LPUSH or RPUSH, and for an expired claim
- * the score it must not have passed meanwhile. What is true when the claim is
+ * the score it must not have passed meanwhile; without a text the length of what
+ * stands behind the claimed message. What is true when the claim is
  * chosen need not be when it is moved. LLEN makes a list of the wrong type fail
  * before the claim is removed. */
 static struct redis_script move_script = {
@@ -36,9 +37,15 @@ static struct redis_script move_script = {
               "  if s and tonumber(s) > tonumber(ARGV[4]) then return 0 end\n"
               "end\n"
               "redis.call('LLEN', KEYS[3])\n"
+              "local text = ARGV[2]\n"
+              "if text == '' then\n"
+              "  text = redis.call('HGET', KEYS[1], ARGV[1])\n"
+              "  if not text then return 0 end\n"
+              "  text = string.sub(text, 2, -ARGV[5] - 1)\n"
+              "end\n"
               "if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
               "redis.call('ZREM', KEYS[2], ARGV[1])\n"
-              "redis.call(ARGV[3], KEYS[3], ARGV[2])\n"
+              "redis.call(ARGV[3], KEYS[3], text)\n"
               "return 1\n"};
 
 enum celery_status redis_settle_load(struct redis_broker *rb,
@@ -61,7 +68,7 @@ static void append_move(struct redis_broker *rb, const struct redis_move *move)
 {
     char *unacked = redis_key(rb, "unacked");
     char *index = redis_key(rb, "unacked_index");
-    struct celery_str argv[8];
+    struct celery_str argv[9];
     size_t count = 0;
     argv[count++] = text_of(unacked);
     argv[count++] = text_of(index);
@@ -73,6 +80,9 @@ static void append_move(struct redis_broker *rb, const struct redis_move *move)
     argv[count++] = move->text;
     argv[count++] = text_of(move->to_front ? "RPUSH" : "LPUSH");
     argv[count++] = text_of(move->max_score != NULL ? move->max_score : "");
+    char tail[24];
+    (void)snprintf(tail, sizeof tail, "%zu", move->tail_len);
+    argv[count++] = text_of(tail);
     redis_script_append(rb->commands, &move_script, keys, count, argv);
     free(unacked);
     free(index);
@@ -138,6 +148,7 @@ static void append_other(struct redis_broker *rb,
     const struct redis_move move = {.tag = text_of(s->tag),
                                     .list_key = list,
                                     .text = text,
+                                    .tail_len = redis_claim_tail_len(queue),
                                     .to_front = s->how == BROKER_GIVE_BACK};
     append_move(rb, &move);
     free(list);

@@ -89,6 +89,7 @@ static enum celery_status spool_open(const struct broker_options *options,
     url_done(&url);
     sb->queue_dir = sb->control_dir = sb->claims_dir = -1;
     sb->own_dir = sb->dead_dir = sb->lock_fd = sb->inotify_fd = -1;
+    sb->max_deliveries = options->max_deliveries;
     sb->on_broadcast = options->on_broadcast;
     sb->broadcast_arg = options->broadcast_arg;
     if (options->nodename != NULL) {
@@ -327,12 +328,12 @@ static enum celery_status spool_maintain(struct broker *broker,
 
 /* A claim is a rename: it cannot have happened without our knowing. */
 static enum celery_status spool_reclaim(struct broker *broker,
-                                        const char *const *known, size_t count,
+                                        broker_known_fn known, void *arg,
                                         struct celery_error *err)
 {
     (void)broker;
     (void)known;
-    (void)count;
+    (void)arg;
     (void)err;
     return CELERY_OK;
 }
@@ -374,7 +375,7 @@ static enum celery_status spool_depth(struct broker *broker, size_t queue,
         .ready =
             (int64_t)spool_index_count(&sb->index, broker->queues[queue].name),
         .unacked = count_files(sb->own_dir, "."),
-        .dead = count_files(sb->dead_dir, "."),
+        .dead = (int64_t)spool_dead_count(sb, broker->queues[queue].name),
         .oldest_s = -1,
     };
     return CELERY_OK;
@@ -407,6 +408,7 @@ const struct broker_driver spool_broker_driver = {
     .maintain = spool_maintain,
     .declare = spool_declare,
     .depth = spool_depth,
+    .dead_each = spool_dead_each,
     .publish = spool_publish,
     .info = spool_info,
 };

@@ -34,6 +34,7 @@ struct spool_broker {
     char uuid[CELERY_TASK_ID_LEN + 1];
     struct spool_index index; /* messages that wait, by queue */
     size_t rotation;
+    unsigned max_deliveries;
     int64_t orphans_due_us;
     int64_t age_due_us;
 };
@@ -67,9 +68,13 @@ enum celery_status spool_settle(struct broker *broker,
                                 struct broker_settlement *settlements,
                                 size_t count, struct celery_error *err)
     CELERY_MUST_CHECK;
-enum celery_status spool_fence(struct broker *broker, const char *tag,
+enum celery_status spool_fence(struct broker *broker, char *tag, bool starting,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err) CELERY_MUST_CHECK;
+
+/* The file name of a claim's message; true when the claim was marked as started
+ * (its file has another name then). */
+bool spool_claim_name(const char *tag, char ret[SPOOL_NAME_MAX]);
 
 /* spool_lease.c */
 enum celery_status spool_lease_take(struct spool_broker *sb,
@@ -79,6 +84,13 @@ enum celery_status spool_restore_orphans(struct spool_broker *sb,
                                          struct celery_error *err)
     CELERY_MUST_CHECK;
 void spool_age_out(struct spool_broker *sb);
+
+/* spool_dead.c */
+size_t spool_dead_count(struct spool_broker *sb, const char *queue);
+enum celery_status spool_dead_each(struct broker *broker, const char *queue,
+                                   broker_dead_fn fn, void *arg,
+                                   struct broker_dead_counts *ret,
+                                   struct celery_error *err) CELERY_MUST_CHECK;
 
 /* spool_publish.c */
 enum celery_status spool_publish(struct broker *broker,

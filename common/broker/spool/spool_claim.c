@@ -71,15 +71,31 @@ static enum taken take(struct spool_broker *sb, const char *name,
     return locked || is_young(&info) ? TAKEN_YOUNG : TAKEN_BROKEN;
 }
 
+static const char started_suffix[] = ".started";
+
+bool spool_claim_name(const char *tag, char ret[SPOOL_NAME_MAX])
+{
+    size_t len = strlen(tag);
+    size_t suffix = sizeof started_suffix - 1;
+    bool started =
+        len > suffix && strcmp(tag + len - suffix, started_suffix) == 0;
+    (void)snprintf(ret, SPOOL_NAME_MAX, "%s", tag);
+    if (started && len - suffix < SPOOL_NAME_MAX)
+        ret[len - suffix] = '\0';
+    return started;
+}
+
 static enum celery_status bury(struct spool_broker *sb, const char *name,
                                const char *queue, const char *reason,
                                const char *detail, struct celery_str raw,
                                struct celery_error *err)
 {
     struct celery_buf entry = CELERY_BUF_INIT;
+    char file[SPOOL_NAME_MAX];
+    (void)spool_claim_name(name, file);
     broker_dead_entry(&entry, queue, reason, detail, raw);
     enum celery_status st =
-        spool_write(sb->dead_dir, name, celery_buf_str(&entry), err);
+        spool_write(sb->dead_dir, file, celery_buf_str(&entry), err);
     celery_buf_done(&entry);
     if (st == CELERY_OK)
         (void)unlinkat(sb->own_dir, name, 0);
@@ -156,11 +172,12 @@ static bool settle_one(struct spool_broker *sb, struct broker_settlement *s,
 {
     const char *queue = sb->broker.queues[s->queue].name;
     char name[SPOOL_NAME_MAX];
+    (void)spool_claim_name(s->tag, name);
     switch (s->how) {
     case BROKER_ACK:
         return unlinkat(sb->own_dir, s->tag, 0) == 0;
     case BROKER_GIVE_BACK:
-        return renameat(sb->own_dir, s->tag, sb->queue_dir, s->tag) == 0;
+        return renameat(sb->own_dir, s->tag, sb->queue_dir, name) == 0;
     case BROKER_REQUEUE:
         spool_name(queue, name);
         return renameat(sb->own_dir, s->tag, sb->queue_dir, name) == 0;
@@ -184,11 +201,20 @@ enum celery_status spool_settle(struct broker *broker,
     return st;
 }
 
-enum celery_status spool_fence(struct broker *broker, const char *tag,
+enum celery_status spool_fence(struct broker *broker, char *tag, bool starting,
                                struct celery_buf *raw, bool *ret_ours,
                                struct celery_error *err)
 {
     struct spool_broker *sb = spool_broker(broker);
+    char name[SPOOL_NAME_MAX];
+    if (starting && !spool_claim_name(tag, name)) {
+        char started[BROKER_TAG_MAX + sizeof started_suffix];
+        (void)snprintf(started, sizeof started, "%s%s", tag, started_suffix);
+        if (strlen(started) < BROKER_TAG_MAX
+            && renameat(sb->own_dir, tag, sb->own_dir, started) == 0)
+            (void)snprintf(tag, BROKER_TAG_MAX, "%.*s", BROKER_TAG_MAX - 1,
+                           started);
+    }
     *ret_ours = faccessat(sb->own_dir, tag, F_OK, 0) == 0;
     if (!*ret_ours || raw == NULL)
         return CELERY_OK;

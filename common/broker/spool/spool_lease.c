@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -15,7 +16,11 @@
 
 #include "base/clock.h"
 #include "base/random_id.h"
+#include "base/xalloc.h"
+#include "broker/dead_letter.h"
+#include "broker/deliveries.h"
 #include "broker/spool/spool_broker.h"
+#include "celery/json_scan.h"
 #include "log/log.h"
 
 enum { AGE_OUT_S = 60, LOCK_TRIES = 10 };
@@ -85,6 +90,56 @@ static DIR *open_folder(int parent, const char *name)
     return dir;
 }
 
+/* Writes the claim anew with its deliveries counted, or to the dead letters when
+ * it has killed too many; false: it stays as it is. */
+static bool count_delivery(struct spool_broker *sb, int dir, const char *tag,
+                           const char *name, bool started,
+                           struct celery_json envelope, bool *ret_dead)
+{
+    struct celery_buf text = CELERY_BUF_INIT;
+    struct celery_str queue = {NULL, 0};
+    unsigned before = broker_deliveries(celery_json_get(envelope, "headers"));
+    unsigned count = broker_deliveries_next(before, started);
+    *ret_dead = sb->max_deliveries > 0 && count >= sb->max_deliveries;
+    if (*ret_dead) {
+        (void)spool_queue_of(name, &queue.data, &queue.len);
+        char *queue_name = xstrndup(queue.data, queue.len);
+        broker_dead_poison(&text, queue_name, count, envelope.text);
+        free(queue_name);
+    } else {
+        broker_deliveries_put(&text, envelope, count);
+    }
+    bool good = (!*ret_dead && count == before)
+             || spool_write(*ret_dead ? sb->dead_dir : dir, name,
+                            celery_buf_str(&text), NULL)
+                    == CELERY_OK;
+    celery_buf_done(&text);
+    if (!good)
+        return false;
+    if (*ret_dead || (started && count != before))
+        return unlinkat(dir, tag, 0) == 0;
+    return !started || renameat(dir, tag, dir, name) == 0;
+}
+
+static bool give_back_one(struct spool_broker *sb, int dir, const char *tag)
+{
+    char name[SPOOL_NAME_MAX];
+    struct celery_buf raw = CELERY_BUF_INIT;
+    struct celery_json envelope;
+    bool dead = false;
+    bool good = true;
+    bool started = spool_claim_name(tag, name);
+    if (spool_read(dir, tag, &raw, NULL) == CELERY_OK
+        && celery_json_parse(celery_buf_str(&raw), NULL, &envelope, NULL)
+               == CELERY_OK
+        && envelope.type == CELERY_JSON_OBJECT)
+        good = count_delivery(sb, dir, tag, name, started, envelope, &dead);
+    else if (started)
+        good = renameat(dir, tag, dir, name) == 0;
+    celery_buf_done(&raw);
+    return good && (dead || renameat(dir, name, sb->queue_dir, name) == 0);
+}
+
 static size_t give_back(struct spool_broker *sb, const char *uuid)
 {
     size_t count = 0;
@@ -93,11 +148,10 @@ static size_t give_back(struct spool_broker *sb, const char *uuid)
         return 0;
     const struct dirent *entry = NULL;
     while ((entry = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe) */
-        if (entry->d_name[0] == '.')
-            continue;
-        if (renameat(dirfd(dir), entry->d_name, sb->queue_dir, entry->d_name)
-            == 0)
-            count++;
+        if (entry->d_name[0] != '.')
+            count += give_back_one(sb, dirfd(dir), entry->d_name);
+        else if (entry->d_name[1] != '\0' && entry->d_name[1] != '.')
+            (void)unlinkat(dirfd(dir), entry->d_name, 0); /* half a write */
     }
     (void)closedir(dir);
     return count;

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The consuming connection: consumers on the task queues, the mailbox and the
+ * neighbours' events, prefetch, and what arrives. Source: celery/worker/consumer/
+ * tasks.py, kombu/pidbox.py, celery/events/receiver.py.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "amqp/amqp_table.h"
+#include "base/xalloc.h"
+#include "broker/amqp/amqp_broker.h"
+#include "broker/amqp/amqp_envelope.h"
+#include "log/log.h"
+
+enum {
+    PREFETCH_MAX = 65535,
+    INPUTS_MAX = 2000, /* read in one call; the rest in the next one */
+    PIDBOX_EXPIRES_MS = 10000,
+    PIDBOX_TTL_MS = 300000,
+    EVENTS_EXPIRES_MS = 60000,
+    EVENTS_TTL_MS = 5000,
+};
+
+/* --- consumers --------------------------------------------------------------- */
+
+static enum celery_status consume(struct amqp_broker *ab,
+                                  amqp_channel_t channel, const char *queue,
+                                  const char *tag, bool no_ack,
+                                  struct celery_error *err)
+{
+    (void)amqp_basic_consume(amqp_conn_begin(ab->consumer), channel,
+                             amqp_cstring_bytes(queue), amqp_cstring_bytes(tag),
+                             0, no_ack, 0, amqp_empty_table);
+    enum celery_status st =
+        amqp_conn_end_rpc(ab->consumer, channel, "consuming", err);
+    amqp_conn_release(ab->consumer, channel);
+    /* The channel was closed, and with it the claims and the other consumers. */
+    if (st == CELERY_CONFLICT && channel == CHANNEL_TASKS)
+        return CELERY_CLOSED;
+    return st;
+}
+
+static enum celery_status set_qos(struct amqp_broker *ab, size_t count,
+                                  bool global, struct celery_error *err)
+{
+    (void)amqp_basic_qos(amqp_conn_begin(ab->consumer), CHANNEL_TASKS, 0,
+                         (uint16_t)count, global);
+    enum celery_status st = amqp_conn_end_rpc(ab->consumer, CHANNEL_TASKS,
+                                              "setting the prefetch", err);
+    amqp_conn_release(ab->consumer, CHANNEL_TASKS);
+    return st == CELERY_CONFLICT ? CELERY_CLOSED : st;
+}
+
+static size_t wanted_prefetch(const struct amqp_broker *ab)
+{
+    size_t n = ab->broker.prefetch;
+    return n == 0 || n > PREFETCH_MAX ? PREFETCH_MAX : n;
+}
+
+/* Without a global limit each consumer has its own: together about as many. */
+static size_t share_of(const struct amqp_broker *ab, size_t n)
+{
+    size_t active = 0;
+    for (size_t i = 0; i < ab->broker.queue_count; i++)
+        active += ab->broker.queues[i].active;
+    if (active == 0)
+        return n;
+    size_t share = (n + active - 1) / active;
+    return share > 0 ? share : 1;
+}
+
+static void tag_of(const struct amqp_broker *ab, size_t queue, char ret[48])
+{
+    (void)snprintf(ret, 48, "q%zu.%u", queue, ab->queues[queue].serial);
+}
+
+/* A consumer keeps the limit that it began with: all begin again. */
+static enum celery_status consume_again(struct amqp_broker *ab,
+                                        struct celery_error *err)
+{
+    enum celery_status st = CELERY_OK;
+    for (size_t i = 0; i < ab->queue_count && st == CELERY_OK; i++) {
+        if (!ab->queues[i].consuming)
+            continue;
+        st = amqp_cancel_queue(ab, i, err);
+        if (st == CELERY_OK)
+            st = amqp_consume_queue(ab, i, err);
+    }
+    return st;
+}
+
+/* Quorum queues refuse a global limit (540, which ends the connection): all
+ * consumers get their own. */
+static enum celery_status leave_global(struct amqp_broker *ab,
+                                       struct celery_error *err)
+{
+    ab->qos_global = false;
+    enum celery_status st = set_qos(ab, 0, true, err);
+    return st == CELERY_OK ? consume_again(ab, err) : st;
+}
+
+enum celery_status amqp_consume_queue(struct amqp_broker *ab, size_t queue,
+                                      struct celery_error *err)
+{
+    char tag[48];
+    const char *name = ab->broker.queues[queue].name;
+    enum celery_status st =
+        amqp_declare_task_queue(ab->consumer, name, &ab->queues[queue], err);
+    /* Somebody else's exclusive queue, a name we may not use: tried again. */
+    if (st == CELERY_CONFLICT) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "amqp_queue_not_consumed",
+                  LOG_STR("queue", name),
+                  LOG_STR("error", err != NULL ? err->msg : ""));
+        ab->retry_due = true;
+        return CELERY_OK;
+    }
+    if (st == CELERY_OK && ab->queues[queue].quorum && ab->qos_global)
+        st = leave_global(ab, err);
+    if (st == CELERY_OK && ab->queues[queue].topic)
+        st = amqp_delayed_declare(ab, queue, err);
+    if (st == CELERY_OK && !ab->qos_global)
+        st = set_qos(ab, share_of(ab, wanted_prefetch(ab)), false, err);
+    if (st != CELERY_OK)
+        return st;
+    ab->queues[queue].serial++;
+    tag_of(ab, queue, tag);
+    st = consume(ab, CHANNEL_TASKS, name, tag, false, err);
+    ab->queues[queue].consuming = st == CELERY_OK;
+    return st;
+}
+
+enum celery_status amqp_cancel_queue(struct amqp_broker *ab, size_t queue,
+                                     struct celery_error *err)
+{
+    char tag[48];
+    if (!ab->queues[queue].consuming)
+        return CELERY_OK;
+    tag_of(ab, queue, tag);
+    (void)amqp_basic_cancel(amqp_conn_begin(ab->consumer), CHANNEL_TASKS,
+                            amqp_cstring_bytes(tag));
+    enum celery_status st = amqp_conn_end_rpc(ab->consumer, CHANNEL_TASKS,
+                                              "cancelling a consumer", err);
+    amqp_conn_release(ab->consumer, CHANNEL_TASKS);
+    ab->queues[queue].consuming = false;
+    return st == CELERY_CONFLICT ? CELERY_CLOSED : st;
+}
+
+enum celery_status amqp_apply_prefetch(struct amqp_broker *ab,
+                                       struct celery_error *err)
+{
+    size_t n = wanted_prefetch(ab);
+    if (n == ab->prefetch)
+        return CELERY_OK;
+    bool first = ab->prefetch == 0;
+    size_t before = share_of(ab, ab->prefetch);
+    ab->prefetch = n;
+    if (ab->qos_global)
+        return set_qos(ab, n, true, err);
+    if (first || share_of(ab, n) == before)
+        return CELERY_OK;
+    return consume_again(ab, err);
+}
+
+static amqp_table_entry_t int_argument(const char *key, int32_t value)
+{
+    amqp_table_entry_t entry = {.key = amqp_cstring_bytes(key)};
+    entry.value.kind = AMQP_FIELD_KIND_I32;
+    entry.value.value.i32 = value;
+    return entry;
+}
+
+/* A queue of ours alone: of our mailbox, or for the neighbours' events. What the
+ * connection before this one has left may still be there for a moment: then it is
+ * tried again. */
+static enum celery_status consume_own(struct amqp_broker *ab,
+                                      amqp_channel_t channel, const char *name,
+                                      const char *exchange,
+                                      const char *routing_key, int32_t expires,
+                                      int32_t ttl, bool *ret_running,
+                                      struct celery_error *err)
+{
+    amqp_table_entry_t arguments[] = {
+        int_argument("x-expires", expires),
+        int_argument("x-message-ttl", ttl),
+    };
+    const struct amqp_queue_spec spec = {.name = name,
+                                         .exclusive = true,
+                                         .auto_delete = true,
+                                         .arguments = {2, arguments}};
+    struct celery_error other = {0};
+    struct celery_error why = {0};
+    enum celery_status st =
+        amqp_declare_queue(ab->consumer, &spec, &other, &why);
+    if (st == CELERY_OK)
+        st = amqp_bind(ab->consumer, name, exchange, routing_key, &why);
+    if (st == CELERY_OK)
+        st = consume(ab, channel, name, "own", true, &why);
+    *ret_running = st == CELERY_OK;
+    if (st == CELERY_CONFLICT) {
+        if (!ab->retry_due)
+            LOG_EVENT(LOG_LEVEL_WARNING, "amqp_queue_not_ours",
+                      LOG_STR("queue", name), LOG_STR("error", why.msg),
+                      LOG_STR("msg", "tried again every second"));
+        ab->retry_due = true;
+        return CELERY_OK;
+    }
+    if (st != CELERY_OK && err != NULL)
+        *err = why;
+    return st;
+}
+
+static enum celery_status consume_mailboxes(struct amqp_broker *ab,
+                                            struct celery_error *err)
+{
+    enum celery_status st = CELERY_OK;
+    if (!ab->pidbox) {
+        char *name = xasprintf("%s.celery.pidbox", ab->nodename);
+        st = consume_own(ab, CHANNEL_PIDBOX, name, "celery.pidbox", "",
+                         PIDBOX_EXPIRES_MS, PIDBOX_TTL_MS, &ab->pidbox, err);
+        free(name);
+    }
+    if (st == CELERY_OK && !ab->gossip)
+        st = consume_own(ab, CHANNEL_GOSSIP, ab->event_queue, "celeryev",
+                         "worker.#", EVENTS_EXPIRES_MS, EVENTS_TTL_MS,
+                         &ab->gossip, err);
+    return st;
+}
+
+/* Queues that were added since. */
+static void know_queues(struct amqp_broker *ab)
+{
+    size_t count = ab->broker.queue_count;
+    if (count <= ab->queue_count)
+        return;
+    ab->queues = xrealloc(ab->queues, count * sizeof ab->queues[0]);
+    memset(ab->queues + ab->queue_count, 0,
+           (count - ab->queue_count) * sizeof ab->queues[0]);
+    ab->queue_count = count;
+}
+
+static enum celery_status consume_tasks(struct amqp_broker *ab,
+                                        struct celery_error *err)
+{
+    enum celery_status st = CELERY_OK;
+    know_queues(ab);
+    if (ab->stopped)
+        return CELERY_OK;
+    for (size_t i = 0; i < ab->broker.queue_count && st == CELERY_OK; i++) {
+        if (ab->broker.queues[i].active && !ab->queues[i].consuming)
+            st = amqp_consume_queue(ab, i, err);
+    }
+    return st;
+}
+
+enum celery_status amqp_consume_missing(struct amqp_broker *ab,
+                                        struct celery_error *err)
+{
+    ab->retry_due = false;
+    ab->retry_at_us = clock_monotonic_us() + USEC_PER_SEC;
+    enum celery_status st = consume_mailboxes(ab, err);
+    return st == CELERY_OK ? consume_tasks(ab, err) : st;
+}
+
+/* RabbitMQ 4 has no global limit on classic queues any more. Source:
+ * kombu/transport/pyamqp.py qos_semantics_matches_spec. */
+static bool is_4_or_newer(const struct amqp_broker *ab)
+{
+    const amqp_table_t *server = amqp_conn_server(ab->consumer);
+    const amqp_field_value_t *version = amqp_table_find(server, "version");
+    return version != NULL && version->kind == AMQP_FIELD_KIND_UTF8
+        && version->value.bytes.len > 1
+        && strtol(version->value.bytes.bytes, NULL, 10) >= 4;
+}
+
+enum celery_status amqp_consume_all(struct amqp_broker *ab,
+                                    struct celery_error *err)
+{
+    struct amqp_conn *conn = ab->consumer;
+    enum celery_status st =
+        amqp_declare_exchange(conn, "celeryev", "topic", true, NULL, err);
+    if (st == CELERY_OK)
+        st = amqp_declare_exchange(conn, "celery.pidbox", "fanout", false, NULL,
+                                   err);
+    if (st == CELERY_OK)
+        st = amqp_declare_exchange(conn, "reply.celery.pidbox", "direct", false,
+                                   NULL, err);
+    know_queues(ab);
+    ab->qos_global = !is_4_or_newer(ab);
+    for (size_t i = 0; i < ab->queue_count && st == CELERY_OK; i++) {
+        ab->queues[i].consuming = false;
+        if (!ab->broker.queues[i].active)
+            continue;
+        st = amqp_declare_task_queue(conn, ab->broker.queues[i].name,
+                                     &ab->queues[i], err);
+        if (ab->queues[i].quorum)
+            ab->qos_global = false;
+        if (st == CELERY_CONFLICT)
+            st = CELERY_OK; /* said and tried again below */
+    }
+    /* The limit first, or the server sends without one. */
+    if (st == CELERY_OK)
+        st = amqp_apply_prefetch(ab, err);
+    return st == CELERY_OK ? amqp_consume_missing(ab, err) : st;
+}
+
+/* --- what arrives --------------------------------------------------------------- */
+
+void amqp_inbound_free(struct amqp_inbound *item)
+{
+    celery_buf_done(&item->raw);
+    amqp_copy_free(item->copy);
+    free(item);
+}
+
+void amqp_forget_deliveries(struct amqp_broker *ab)
+{
+    while (ab->inbound != NULL) {
+        struct amqp_inbound *item = ab->inbound;
+        ab->inbound = item->next;
+        amqp_inbound_free(item);
+    }
+    ab->inbound_tail = &ab->inbound;
+    ab->claim_first = ab->claim_count = 0;
+}
+
+/* The queue whose consumer the tag names; queue_count: none of ours. */
+static size_t queue_of(const struct amqp_broker *ab, amqp_bytes_t tag)
+{
+    char text[48];
+    if (tag.len >= sizeof text || tag.len < 2)
+        return ab->queue_count;
+    memcpy(text, tag.bytes, tag.len);
+    text[tag.len] = '\0';
+    size_t queue = strtoul(text + 1, NULL, 10);
+    return text[0] == 'q' && queue < ab->queue_count ? queue : ab->queue_count;
+}
+
+static void deliver_broadcast(struct amqp_broker *ab,
+                              const struct amqp_input *input)
+{
+    const amqp_basic_deliver_t *m = input->method.decoded;
+    const struct amqp_received received = {
+        .properties = input->properties,
+        .body = input->body,
+        .exchange = amqp_str(m->exchange),
+        .routing_key = amqp_str(m->routing_key),
+        .tag = "",
+    };
+    struct celery_buf raw = CELERY_BUF_INIT;
+    bool pidbox = input->channel == CHANNEL_PIDBOX;
+    if (ab->on_broadcast != NULL && amqp_envelope_put(&raw, &received))
+        ab->on_broadcast(ab->broadcast_arg,
+                         pidbox ? "celery.pidbox" : "celeryev",
+                         celery_buf_str(&raw));
+    celery_buf_done(&raw);
+}
+
+static enum celery_status on_content(struct amqp_broker *ab,
+                                     const struct amqp_input *input,
+                                     bool *ret_wake, struct celery_error *err)
+{
+    if (input->method.id != AMQP_BASIC_DELIVER_METHOD)
+        return CELERY_OK;
+    if (input->channel != CHANNEL_TASKS) {
+        deliver_broadcast(ab, input);
+        return CELERY_OK;
+    }
+    const amqp_basic_deliver_t *m = input->method.decoded;
+    size_t queue = queue_of(ab, m->consumer_tag);
+    if (queue == ab->queue_count)
+        return celery_fail(err, CELERY_MALFORMED,
+                           "a delivery for a consumer that is not ours");
+    struct amqp_inbound *item = amqp_take_inbound(ab, input, queue);
+    amqp_claim_add(ab, m->delivery_tag);
+    *ab->inbound_tail = item;
+    ab->inbound_tail = &item->next;
+    *ret_wake = true;
+    return CELERY_OK;
+}
+
+/* The queue was deleted, or its leader went away. Python rebuilds the whole
+ * connection then; the other claims need not pay for it. */
+static void on_cancel(struct amqp_broker *ab, const struct amqp_input *input)
+{
+    const amqp_basic_cancel_t *m = input->method.decoded;
+    size_t queue = queue_of(ab, m->consumer_tag);
+    ab->retry_due = true;
+    if (input->channel == CHANNEL_PIDBOX) {
+        ab->pidbox = false;
+    } else if (input->channel == CHANNEL_GOSSIP) {
+        ab->gossip = false;
+    } else if (queue < ab->queue_count) {
+        ab->queues[queue].consuming = false;
+        LOG_EVENT(LOG_LEVEL_WARNING, "amqp_consumer_cancelled",
+                  LOG_STR("queue", ab->broker.queues[queue].name),
+                  LOG_STR("msg", "declared and consumed again"));
+    }
+}
+
+static enum celery_status on_method(struct amqp_broker *ab,
+                                    const struct amqp_input *input,
+                                    struct celery_error *err)
+{
+    if (input->method.id == AMQP_BASIC_CANCEL_METHOD) {
+        on_cancel(ab, input);
+        return CELERY_OK;
+    }
+    if (input->method.id != AMQP_CHANNEL_CLOSE_METHOD)
+        return CELERY_OK;
+    enum celery_status st =
+        amqp_fail_closed(err, &input->method, "RabbitMQ closed a channel");
+    if (input->channel == CHANNEL_TASKS)
+        return CELERY_CLOSED; /* the claims are gone: consumer_timeout, … */
+    if (input->channel == CHANNEL_PIDBOX)
+        ab->pidbox = false;
+    if (input->channel == CHANNEL_GOSSIP)
+        ab->gossip = false;
+    ab->retry_due = true;
+    st = amqp_conn_reopen(ab->consumer, input->channel, err);
+    return st;
+}
+
+static enum celery_status receive_consumer(struct amqp_broker *ab,
+                                           bool *ret_wake,
+                                           struct celery_error *err)
+{
+    for (int i = 0; i < INPUTS_MAX; i++) {
+        struct amqp_input input;
+        enum celery_status st = amqp_conn_next(ab->consumer, 0, &input, err);
+        if (st == CELERY_OK && input.kind == AMQP_INPUT_NONE)
+            return CELERY_OK;
+        if (st == CELERY_OK && input.kind == AMQP_INPUT_CONTENT)
+            st = on_content(ab, &input, ret_wake, err);
+        else if (st == CELERY_OK)
+            st = on_method(ab, &input, err);
+        if (st != CELERY_OK)
+            return st;
+    }
+    return CELERY_OK;
+}
+
+/* Late confirms, blocked and unblocked, the end of the connection. */
+static enum celery_status receive_producer(struct amqp_broker *ab,
+                                           struct celery_error *err)
+{
+    for (int i = 0; i < INPUTS_MAX; i++) {
+        struct amqp_input input;
+        enum celery_status st = amqp_conn_next(ab->producer, 0, &input, err);
+        if (st != CELERY_OK || input.kind == AMQP_INPUT_NONE)
+            return st;
+        if (input.channel == CHANNEL_CONFIRM)
+            st = amqp_publisher_input(&ab->publisher, &input, err);
+        else if (input.kind == AMQP_INPUT_METHOD
+                 && input.method.id == AMQP_CHANNEL_CLOSE_METHOD)
+            st = amqp_conn_reopen(ab->producer, input.channel, err);
+        if (amqp_is_fatal(st))
+            return st;
+    }
+    return CELERY_OK;
+}
+
+enum celery_status amqp_receive(struct broker *broker, bool *ret_wake,
+                                struct celery_error *err)
+{
+    struct amqp_broker *ab = amqp_broker(broker);
+    struct celery_error why = {0};
+    enum celery_status st = CELERY_OK;
+    *ret_wake = false;
+    if (ab->producer != NULL && receive_producer(ab, &why) != CELERY_OK) {
+        LOG_EVENT(LOG_LEVEL_WARNING, "amqp_publisher_lost",
+                  LOG_STR("error", why.msg));
+        (void)amqp_drop_producer(ab, CELERY_OK);
+    }
+    if (ab->consumer != NULL)
+        st = receive_consumer(ab, ret_wake, err);
+    if (st == CELERY_OK && ab->consumer != NULL && ab->retry_due
+        && clock_monotonic_us() >= ab->retry_at_us)
+        st = amqp_consume_missing(ab, err);
+    return st != CELERY_OK ? amqp_drop(ab, st) : st;
+}
