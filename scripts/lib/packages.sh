@@ -4,7 +4,7 @@
 
 BUILD_PACKAGES=(
   build-essential meson ninja-build pkg-config python3
-  libhiredis-dev libpq-dev libcjson-dev libcivetweb-dev libsqlite3-dev
+  libhiredis-dev librabbitmq-dev libpq-dev libcjson-dev libcivetweb-dev libsqlite3-dev
   libssl-dev zlib1g-dev libbz2-dev liblzma-dev libzstd-dev libbrotli-dev
   libmsgpack-dev
 )
