@@ -16,7 +16,7 @@
 #   scripts/rollout.sh compose-rollback  down, the .bak back in place, up -d
 #
 # Options
-#   --dry-run            print what would be run; touch and ask nothing
+#   --dry-run            print what would be run, or asked; touch and ask nothing
 #   -n, --namespace N    cricalgo-staging (NAMESPACE)
 #   --prometheus URL     http://localhost:9090 (PROMETHEUS_URL)
 #   --istio DIR          k8s/istio; production: k8s/overlays/production/istio
@@ -439,6 +439,11 @@ settle() {
 
 command_status() {
   local name need limit query value
+  if [ "$dry_run" -eq 1 ]; then
+    echo "kubectl -n $NAMESPACE get virtualservice $VIRTUAL_SERVICE"
+    echo "kubectl -n $NAMESPACE get deployment app worker app-canary -o wide"
+    return
+  fi
   say "traffic: $(step_in_force), since $(annotation virtualservice "$VIRTUAL_SERVICE" "$SINCE_KEY")"
   say "app: $(image_of app app)  worker: $(image_of worker worker)  canary: $(image_of app-canary app)"
   say "rollout: $(annotation deployment app-canary "$STATE_KEY")"
@@ -460,6 +465,10 @@ criterion() {
 # $1 name, $2 words for the bound, $3 bound, $4 query
 measured() {
   local value
+  if [ "$dry_run" -eq 1 ]; then
+    echo "# $1 $2: $4"
+    return
+  fi
   value=$(measure "$4")
   if [ -z "$value" ]; then
     criterion UNKNOWN "$1" '-' "$2"
@@ -482,6 +491,11 @@ command_check() {
   measured 'database CPU, %' '<= 80' 80 \
     "100 - (avg by (instance) (rate(node_cpu_seconds_total{mode=\"idle\",instance=~\"$DB_INSTANCE\"}[$w])) * 100)"
   measured 'alerts firing' '0' 0 'count(ALERTS{alertstate="firing"}) or vector(0)'
+  if [ "$dry_run" -eq 1 ]; then
+    echo "$SMOKE"
+    echo "# all thresholds met in $load_report"
+    return
+  fi
   check_smoke
   check_load
   [ "$failures" -eq 0 ]

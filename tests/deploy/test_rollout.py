@@ -462,6 +462,21 @@ def test_wrong_usage(words):
     assert done.returncode == USAGE and done.stdout
 
 
+@pytest.mark.parametrize("words, says", [
+    (["check"], ["# p95 latency, s <= 2: histogram_quantile(0.95", "scripts/smoke_and_checks.sh"]),
+    (["status"], ["kubectl -n cricalgo-staging get virtualservice app-virtualservice"]),
+    (["rollback"], ["apply -f k8s/istio/virtualservice-stable.yaml", "rollout undo deployment/app"])])
+def test_a_dry_run_needs_nothing(tmp_path, words, says):
+    """No kubectl, no Prometheus, no cluster."""
+    for tool in ("bash", "dirname", "date", "sed", "cat", "id", "env"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    done = subprocess.run([SCRIPT, "--dry-run", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, env={"PATH": str(tmp_path)})
+    assert done.returncode == DONE, done.stdout
+    for text in says:
+        assert text in done.stdout
+
+
 def test_help_names_every_option_and_exit_code():
     done = subprocess.run([SCRIPT, "--help"], stdout=subprocess.PIPE, text=True, check=True)
     text = SCRIPT.read_text()
