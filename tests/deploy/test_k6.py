@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import threading
 import time
 
@@ -280,6 +281,17 @@ def test_a_missing_artifact_folder_is_said(broken_runs):
     _, output, _ = broken_runs["no folder"]
     assert output.count("could not save the summary") == 2
     assert "PASS  http_req_failed" in output
+
+
+@pytest.mark.nightly
+def test_on_servers(tmp_path):
+    done = subprocess.run([sys.executable, RUNNER.parent / "on_servers.py", K6 / "webhook_test.js",
+                           "--vus", "2", "--iterations", "4"], cwd=tmp_path, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    # The response times are the machine's business.
+    assert done.returncode in (0, CROSSED), done.stdout
+    assert "PASS  deposit_amount_uncredited: count<=0" in done.stdout
+    assert done.stdout.splitlines()[-1] == "4 deposits credited, 0 lost"
 
 
 @pytest.mark.parametrize("text, code, says", [
