@@ -198,7 +198,7 @@ measure() {
 above() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 > b + 0) }'; }
 
 # Shortened for people.
-short() { awk -v v="$1" 'BEGIN { printf "%.4g", v }'; }
+short() { LC_ALL=C printf '%.4g' "$1"; }
 
 # Watches the gates of series $1 for $2 seconds, begun at $3. 1: a gate broke, or had
 # no value for too long; the reason is in $broken.
