@@ -117,7 +117,11 @@ static enum celery_status start_tasks(struct app *app, struct celery_error *err)
         .broker_url = conf_text(conf, "CELERY_BROKER_URL"),
         .transport_options = conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
     };
-    struct backend_options backend = {.url = results};
+    struct backend_options backend = {
+        .url = results,
+        .broker_url = conf_text(conf, "CELERY_BROKER_URL"),
+        .broker_options = conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
+    };
     app->api.tasks_allowed = conf_text(conf, "API_TASKS_ALLOWED");
     (void)pthread_mutex_init(&app->api.results_lock.mutex, NULL);
     enum celery_status st =

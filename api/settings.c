@@ -93,7 +93,8 @@ static const struct conf_setting settings[] = {
      .letter = 'b',
      .type = CONF_TEXT,
      .fallback = "redis://localhost:6379/0",
-     .help = "where tasks go: redis://, redis+socket://, filesystem:///folder"},
+     .help = "where tasks go: redis://, redis+socket://, amqp://, amqps://, "
+             "filesystem:///folder"},
     {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
      .option = "broker-transport-options",
      .type = CONF_TEXT,

@@ -5,7 +5,7 @@
 # of at least five, one line a figure: name ours other ratio. Writes the tables of
 # docs/benchmarks.md from the same run.
 #
-#   scripts/bench.sh [NAME...]    codec  drain  webhooks  memory    (all of them)
+#   scripts/bench.sh [NAME...]    codec  drain  webhooks  memory  rabbitmq    (all of them)
 #   BENCH_RUNS=5 BENCH_TASKS=20000   repetitions and tasks of a drain
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -65,6 +65,12 @@ const amqp_table_t *amqp_conn_server(const struct amqp_conn *conn)
     return amqp_get_server_properties(conn->state);
 }
 
+bool amqp_conn_pending(const struct amqp_conn *conn)
+{
+    return amqp_frames_enqueued(conn->state)
+        || amqp_data_in_buffer(conn->state);
+}
+
 bool amqp_conn_blocked(const struct amqp_conn *conn)
 {
     return conn->blocked;
@@ -224,10 +230,10 @@ static void put_text(amqp_table_entry_t *entry, const char *key,
     entry->value.value.bytes = amqp_cstring_bytes(text);
 }
 
-static enum celery_status login(struct amqp_conn *conn,
-                                const struct amqp_endpoint *ep,
-                                const struct amqp_conn_options *options,
-                                struct celery_error *err)
+static enum celery_status log_in(struct amqp_conn *conn,
+                                 const struct amqp_endpoint *ep,
+                                 const struct amqp_conn_options *options,
+                                 struct celery_error *err)
 {
     amqp_table_entry_t abilities[4];
     amqp_table_entry_t entries[4];
@@ -286,7 +292,7 @@ enum celery_status amqp_conn_open(const struct amqp_endpoint *endpoint,
     if (st == CELERY_OK) {
         amqp_watch_add(&conn->watch, amqp_get_sockfd(conn->state));
         conn->watched = true;
-        st = login(conn, endpoint, options, err);
+        st = log_in(conn, endpoint, options, err);
     }
     if (st != CELERY_OK) {
         amqp_conn_close(conn, false);

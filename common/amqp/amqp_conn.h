@@ -62,6 +62,10 @@ enum celery_status amqp_conn_reopen(struct amqp_conn *conn,
                                     amqp_channel_t channel,
                                     struct celery_error *err) CELERY_MUST_CHECK;
 
+/* Something was read from the socket and not yet handed out: poll(2) on the
+ * descriptor does not tell of it. */
+bool amqp_conn_pending(const struct amqp_conn *conn);
+
 /* The server takes no publishes now (connection.blocked); as far as what was
  * read says. */
 bool amqp_conn_blocked(const struct amqp_conn *conn);

@@ -134,11 +134,7 @@ static enum celery_status parse_one(const char *text, struct amqp_endpoint *ret,
         .verify = true,
         .heartbeat_s = -1,
     };
-    /* kombu: localhost is 127.0.0.1, never ::1. */
-    bool local = url.host == NULL || strcmp(url.host, "localhost") == 0;
-    ep.host = xstrdup(local ? "127.0.0.1" : url.host);
-    if (ep.tls && url.host != NULL)
-        set(&ep.host, xstrdup(url.host)); /* the name in the certificate */
+    ep.host = xstrdup(url.host != NULL ? url.host : "localhost");
     ep.port = url.port;
     ep.user = xstrdup(url.user != NULL ? url.user : "guest");
     ep.password = xstrdup(url.password != NULL ? url.password : "guest");
@@ -193,6 +189,9 @@ static enum celery_status add(struct amqp_endpoints *eps, const char *text,
     if (st != CELERY_OK)
         return st;
     apply_options(options, &ep);
+    /* kombu: localhost is 127.0.0.1, never ::1. A certificate has the name. */
+    if (!ep.tls && ep.host != NULL && strcmp(ep.host, "localhost") == 0)
+        set(&ep.host, xstrdup("127.0.0.1"));
     if (ep.port == 0)
         ep.port = ep.tls ? TLS_PORT : PORT;
     eps->list = xrealloc(eps->list, (eps->count + 1) * sizeof eps->list[0]);

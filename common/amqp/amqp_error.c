@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "amqp/amqp_error.h"
 
-#include <string.h>
-
 static enum celery_status status_of(int status)
 {
     switch (status) {

@@ -10,6 +10,7 @@
 
 #include <amqp.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "celery/buf.h"
 #include "celery/error.h"
@@ -48,10 +49,12 @@ static inline struct celery_str amqp_str(amqp_bytes_t bytes)
                                bytes.len};
 }
 
+/* The library's bytes are not const; it writes through none of those it sends. */
 static inline amqp_bytes_t amqp_bytes_of(struct celery_str s)
 {
-    /* The library writes through none of them. */
-    return (amqp_bytes_t){s.len, (void *)(uintptr_t)s.data};
+    amqp_bytes_t bytes = {.len = s.len};
+    memcpy(&bytes.bytes, &s.data, sizeof bytes.bytes);
+    return bytes;
 }
 
 #endif /* AMQP_AMQP_ERROR_H */

@@ -2,14 +2,19 @@
 #include "amqp/amqp_publisher.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "amqp/amqp_table.h"
 #include "base/clock.h"
+#include "base/xalloc.h"
 #include "net/socket.h"
 
 enum {
     WINDOW = 1000,   /* sent and not yet answered */
     LOOK_EVERY = 32, /* publishes between two looks at what arrived */
+    /* A frame's 128 KiB, less what the other properties can take. */
+    HEADERS_MAX = 131072 - 4096,
 };
 
 /* One call of send(). */
@@ -46,13 +51,12 @@ static void answer(struct batch *batch, size_t index, enum amqp_outcome outcome)
     batch->open--;
 }
 
-/* Is the item at index answered? Acks come out of order, so open items are told
- * by a mark: what is answered has an outcome, and returned ones wait for their
- * ack in WAITING. */
+/* Answers come in any order, and a returned message has its outcome before its
+ * ack: what is answered stands in a list of its own. */
 static void on_answer(struct batch *batch, uint64_t tag, bool multiple,
                       enum amqp_outcome outcome, bool *answered)
 {
-    if (tag < batch->first_tag && !(multiple && tag == 0))
+    if (batch->sent == 0 || (tag != 0 && tag < batch->first_tag))
         return; /* of a call that gave up waiting */
     size_t last = tag == 0 ? batch->sent - 1 : (size_t)(tag - batch->first_tag);
     if (last >= batch->sent)
@@ -140,34 +144,55 @@ static enum celery_status blocked(struct celery_error *err)
                        "or disk)");
 }
 
-/* Reads until no more than open_max are unanswered; open_max SIZE_MAX: what is
- * there. */
-static enum celery_status drain(struct amqp_publisher *publisher,
-                                struct batch *batch, size_t open_max,
-                                int64_t deadline_us, bool *answered,
-                                struct celery_error *err)
+static enum celery_status read_one(struct amqp_publisher *publisher,
+                                   struct batch *batch, int64_t deadline_us,
+                                   bool *answered, bool *ret_something,
+                                   struct celery_error *err)
 {
-    bool wait = open_max != SIZE_MAX;
-    for (;;) {
-        struct amqp_input input;
-        if (wait && batch->open <= open_max)
-            return CELERY_OK;
+    struct amqp_input input;
+    enum celery_status st =
+        amqp_conn_next(publisher->conn, deadline_us, &input, err);
+    *ret_something = st == CELERY_OK && input.kind != AMQP_INPUT_NONE;
+    if (*ret_something)
+        st = on_input(publisher, batch, &input, answered, err);
+    return st;
+}
+
+/* Reads what is there; also the end of an alarm. */
+static enum celery_status read_all(struct amqp_publisher *publisher,
+                                   struct batch *batch, bool *answered,
+                                   struct celery_error *err)
+{
+    bool more = true;
+    while (more) {
+        enum celery_status st =
+            read_one(publisher, batch, 0, answered, &more, err);
+        if (st != CELERY_OK)
+            return st;
+    }
+    return amqp_conn_blocked(publisher->conn) ? blocked(err) : CELERY_OK;
+}
+
+/* Reads until no more than open_max of what was sent are unanswered. */
+static enum celery_status wait_answers(struct amqp_publisher *publisher,
+                                       struct batch *batch, size_t open_max,
+                                       int64_t deadline_us, bool *answered,
+                                       struct celery_error *err)
+{
+    bool something = false;
+    while (batch->open > open_max) {
         if (amqp_conn_blocked(publisher->conn))
             return blocked(err);
-        if (wait && clock_monotonic_us() >= deadline_us)
+        if (clock_monotonic_us() >= deadline_us)
             return celery_fail(err, CELERY_TIMEOUT,
                                "RabbitMQ did not confirm %zu messages in time",
                                batch->open);
         enum celery_status st =
-            amqp_conn_next(publisher->conn, wait ? deadline_us : 0, &input,
-                           err);
-        if (st == CELERY_OK)
-            st = on_input(publisher, batch, &input, answered, err);
+            read_one(publisher, batch, deadline_us, answered, &something, err);
         if (st != CELERY_OK)
             return st;
-        if (!wait && input.kind == AMQP_INPUT_NONE)
-            return CELERY_OK;
     }
+    return CELERY_OK;
 }
 
 /* A server under an alarm does not read: what it has to say comes first, and a
@@ -177,8 +202,7 @@ static enum celery_status make_room(struct amqp_publisher *publisher,
                                     bool *answered, struct celery_error *err)
 {
     for (;;) {
-        enum celery_status st =
-            drain(publisher, batch, SIZE_MAX, deadline_us, answered, err);
+        enum celery_status st = read_all(publisher, batch, answered, err);
         if (st != CELERY_OK)
             return st;
         short got = 0;
@@ -228,27 +252,37 @@ static enum celery_status verdict(const struct batch *batch,
     return CELERY_OK;
 }
 
-static enum celery_status send_window(struct amqp_publisher *publisher,
-                                      struct amqp_outgoing *items, size_t count,
-                                      int64_t deadline_us,
+/* A header that is larger than a frame: librabbitmq finds out between two frames,
+ * and the connection would be lost. */
+static enum celery_status check_sizes(const struct batch *batch,
                                       struct celery_error *err)
 {
-    bool answered[WINDOW] = {false};
-    struct batch batch = {.items = items,
-                          .count = count,
-                          .first_tag = publisher->next_tag};
+    for (size_t i = 0; i < batch->count; i++) {
+        const amqp_basic_properties_t *p = &batch->items[i].properties;
+        if ((p->_flags & AMQP_BASIC_HEADERS_FLAG) != 0
+            && amqp_table_size(&p->headers) > HEADERS_MAX)
+            return celery_fail(err, CELERY_TOO_LARGE,
+                               "headers of more than %d bytes", HEADERS_MAX);
+    }
+    return CELERY_OK;
+}
+
+static enum celery_status send_all(struct amqp_publisher *publisher,
+                                   struct batch *batch, int64_t deadline_us,
+                                   bool *answered, struct celery_error *err)
+{
     enum celery_status st = CELERY_OK;
-    for (size_t i = 0; i < count && st == CELERY_OK; i++) {
+    for (size_t i = 0; i < batch->count && st == CELERY_OK; i++) {
         if (i % LOOK_EVERY == 0)
-            st = make_room(publisher, &batch, deadline_us, answered, err);
+            st = make_room(publisher, batch, deadline_us, answered, err);
+        if (st == CELERY_OK && batch->open >= WINDOW)
+            st = wait_answers(publisher, batch, WINDOW - LOOK_EVERY,
+                              deadline_us, answered, err);
         if (st == CELERY_OK)
-            st = send_one(publisher, &batch, err);
+            st = send_one(publisher, batch, err);
     }
     if (st == CELERY_OK)
-        st = drain(publisher, &batch, 0, deadline_us, answered, err);
-    /* What waits for its ack after a return, and is not acked, is no success. */
-    if (st == CELERY_OK && batch.failed)
-        st = verdict(&batch, err);
+        st = wait_answers(publisher, batch, 0, deadline_us, answered, err);
     return st;
 }
 
@@ -257,20 +291,18 @@ enum celery_status amqp_publisher_send(struct amqp_publisher *publisher,
                                        size_t count, int64_t deadline_us,
                                        struct celery_error *err)
 {
-    enum celery_status first = CELERY_OK;
+    bool *answered = xcalloc(count + 1, sizeof *answered);
+    struct batch batch = {.items = items,
+                          .count = count,
+                          .first_tag = publisher->next_tag};
     for (size_t i = 0; i < count; i++)
         items[i].outcome = AMQP_UNKNOWN;
-    for (size_t at = 0; at < count;) {
-        size_t n = count - at < WINDOW ? count - at : WINDOW;
-        enum celery_status st =
-            send_window(publisher, items + at, n, deadline_us,
-                        first == CELERY_OK ? err : NULL);
-        if (first == CELERY_OK)
-            first = st;
-        /* A refused message does not keep the others back. */
-        if (st != CELERY_OK && st != CELERY_CONFLICT)
-            break;
-        at += n;
-    }
-    return first;
+    enum celery_status st = check_sizes(&batch, err);
+    if (st == CELERY_OK)
+        st = send_all(publisher, &batch, deadline_us, answered, err);
+    /* A refused message does not keep the others back, but it is told of. */
+    if (st == CELERY_OK && batch.failed)
+        st = verdict(&batch, err);
+    free(answered);
+    return st;
 }

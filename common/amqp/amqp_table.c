@@ -26,7 +26,8 @@ bool amqp_value_int(const amqp_field_value_t *value, int64_t *ret)
 {
     switch (value->kind) {
     case AMQP_FIELD_KIND_I8:
-        *ret = value->value.i8;
+        *ret = (int64_t)value->value
+                   .i8; /* NOLINT(bugprone-signed-char-misuse,cert-str34-c) */
         return true;
     case AMQP_FIELD_KIND_U8:
         *ret = value->value.u8;
@@ -48,8 +49,6 @@ bool amqp_value_int(const amqp_field_value_t *value, int64_t *ret)
         return true;
     case AMQP_FIELD_KIND_U64:
         /* py-amqp writes its signed 64-bit numbers under this letter. */
-        *ret = (int64_t)value->value.u64;
-        return true;
     case AMQP_FIELD_KIND_TIMESTAMP:
         *ret = (int64_t)value->value.u64;
         return true;
@@ -57,6 +56,8 @@ bool amqp_value_int(const amqp_field_value_t *value, int64_t *ret)
         return false;
     }
 }
+
+/* NOLINTBEGIN(misc-no-recursion): all of it stops at DEPTH_MAX. */
 
 /* --- to JSON ----------------------------------------------------------------- */
 
@@ -295,6 +296,45 @@ static enum celery_status build_members(const struct builder *b,
     }
     return CELERY_OK;
 }
+
+/* --- size ---------------------------------------------------------------------- */
+
+static size_t array_size(const amqp_array_t *array);
+
+static size_t value_size(const amqp_field_value_t *value)
+{
+    enum { KIND = 1, LENGTH = 4, WIDEST = 8 };
+    switch (value->kind) {
+    case AMQP_FIELD_KIND_UTF8:
+    case AMQP_FIELD_KIND_BYTES:
+        return KIND + LENGTH + value->value.bytes.len;
+    case AMQP_FIELD_KIND_ARRAY:
+        return KIND + array_size(&value->value.array);
+    case AMQP_FIELD_KIND_TABLE:
+        return KIND + amqp_table_size(&value->value.table);
+    default:
+        return KIND + WIDEST;
+    }
+}
+
+static size_t array_size(const amqp_array_t *array)
+{
+    size_t size = 4;
+    for (int i = 0; i < array->num_entries; i++)
+        size += value_size(&array->entries[i]);
+    return size;
+}
+
+size_t amqp_table_size(const amqp_table_t *table)
+{
+    size_t size = 4;
+    for (int i = 0; i < table->num_entries; i++)
+        size += 1 + table->entries[i].key.len
+              + value_size(&table->entries[i].value);
+    return size;
+}
+
+/* NOLINTEND(misc-no-recursion) */
 
 enum celery_status amqp_table_from_json(struct celery_json object,
                                         amqp_pool_t *pool, amqp_table_t *ret,

@@ -25,6 +25,9 @@ enum celery_status amqp_table_from_json(struct celery_json object,
                                         struct celery_error *err)
     CELERY_MUST_CHECK;
 
+/* The bytes it takes on the wire. */
+size_t amqp_table_size(const amqp_table_t *table);
+
 /* The entry called key, or NULL. */
 const amqp_field_value_t *amqp_table_find(const amqp_table_t *table,
                                           const char *key);

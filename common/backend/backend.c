@@ -11,6 +11,7 @@
 static const struct backend_driver *const drivers[] = {
     &redis_backend_driver,
     &file_backend_driver,
+    &rpc_backend_driver,
 };
 
 enum celery_status backend_open(const struct backend_options *options,
@@ -28,7 +29,7 @@ enum celery_status backend_open(const struct backend_options *options,
     enum celery_status st = celery_fail(
         err, CELERY_INVALID,
         "result backend '%.80s' is not accepted; accepted: redis://, "
-        "rediss://, redis+socket://, sentinel://, file:///folder",
+        "rediss://, redis+socket://, sentinel://, file:///folder, rpc://",
         masked);
     free(masked);
     return st;

@@ -16,16 +16,21 @@
 struct backend;
 
 struct backend_options {
-    const char *url; /* redis://…, file:///folder */
+    const char *url; /* redis://…, file:///folder, rpc:// */
     const char
-        *transport_options; /* result_backend_transport_options or NULL */
-    double expires_s;       /* result_expires; 0: never */
-    double timeout_s;       /* 0: 5 s */
+        *transport_options;     /* result_backend_transport_options or NULL */
+    const char *broker_url;     /* rpc:// sends results there; or NULL */
+    const char *broker_options; /* broker_transport_options, or NULL */
+    double expires_s;           /* result_expires; 0: never */
+    double timeout_s;           /* 0: 5 s */
 };
 
 struct backend_item {
     const char *task_id;
     struct celery_str document;
+    /* The message's, for rpc://; without reply_to nobody waits. */
+    struct celery_str reply_to;
+    struct celery_str correlation_id;
     bool
         if_unknown; /* only when nothing, RECEIVED, RETRY or REJECTED is stored:
                         what the revoke command may overwrite */

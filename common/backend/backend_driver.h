@@ -36,5 +36,6 @@ bool backend_may_store(const struct backend_item *item,
 
 extern const struct backend_driver redis_backend_driver;
 extern const struct backend_driver file_backend_driver;
+extern const struct backend_driver rpc_backend_driver;
 
 #endif /* BACKEND_BACKEND_DRIVER_H */

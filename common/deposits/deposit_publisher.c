@@ -10,6 +10,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/op_queue.h"
 #include "base/random_id.h"
 #include "base/xalloc.h"
@@ -159,6 +160,7 @@ static bool publish(struct deposit_publisher *publisher,
         build_task(publisher, &due[i], &texts[i], &tasks[i]);
     enum celery_status st =
         celery_producer_send(publisher->producer, tasks, count, &sent, &err);
+    FAILPOINT("between-publish-and-mark");
     for (size_t i = 0; i < sent; i++)
         log_enqueued(&due[i], texts[i].id);
     for (size_t i = 0; i < count; i++) {
@@ -237,6 +239,7 @@ static bool sweep(struct deposit_publisher *publisher)
         return false;
     LOG_EVENT(LOG_LEVEL_INFO, "sweeper_found", LOG_INT("deposits", count));
     count_swept(due, count);
+    FAILPOINT("mid-sweep");
     return publish(publisher, due, count) && count == BATCH_MAX;
 }
 

@@ -10,7 +10,8 @@ BUILD_PACKAGES=(
 )
 TEST_PACKAGES=(
   check clang clang-format clang-tidy libclang-rt-14-dev
-  redis-server postgresql postgresql-client spin python3-venv procps curl
+  redis-server rabbitmq-server postgresql postgresql-client spin python3-venv
+  procps curl
 )
 
 say() { printf '%s\n' "$*" >&2; }

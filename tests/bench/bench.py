@@ -415,7 +415,169 @@ def bench_codec(folder):
     return table
 
 
-BENCHES = {"codec": bench_codec, "drain": bench_drain, "webhooks": bench_webhooks, "memory": bench_memory}
+def rabbit_message(vhost):
+    """One message of t.noop as Celery 5.7.0 sends it: (headers, body, properties)."""
+    code = "from t import app; app.send_task('t.noop')"
+    subprocess.run([harness.PY57, "-c", code], cwd=ROOT / "tests" / "interop", check=True,
+                   env=harness.plain_env(T_BROKER=vhost.url, PYTHONDONTWRITEBYTECODE="1"))
+    message = vhost.take_all("celery")[0]
+    properties = {k: v for k, v in message.properties.items() if k != "application_headers"}
+    return message.headers, message.body, properties
+
+
+def rabbit_fill(vhost, message, count):
+    import amqp
+
+    headers, body, properties = message
+    with vhost.channel() as channel:
+        channel.queue_purge("celery")
+    connection = amqp.Connection(f"{harness.LOOPBACK}:{vhost.server.port}",
+                                 virtual_host=vhost.name)
+    connection.connect()
+    channel = connection.channel()
+    for _ in range(count):
+        task_id = str(uuid.uuid4())
+        properties["correlation_id"] = task_id
+        channel.basic_publish(amqp.Message(body, application_headers={**headers, "id": task_id},
+                                           **properties), routing_key="celery")
+    connection.close()
+    wait_for(lambda: vhost.length("celery") == count, "the queue is full", 60)
+
+
+def beam(vhost):
+    """The process of the server itself."""
+    text = vhost.server.ctl("eval", "os:getpid().")
+    return int(text.strip('"'))
+
+
+def rabbit_drain(vhost, message, count, start):
+    """(tasks a second, worker's CPU µs a task, RabbitMQ's). The worker is up and idle
+    when it is told to consume. What is claimed and not acked at the end (the
+    prefetch) does not count."""
+    from celery import Celery
+
+    rabbit_fill(vhost, message, count)
+    worker, pids, node = start()
+    app = Celery(broker=vhost.url)
+    server = [beam(vhost)]
+    with vhost.channel() as channel:
+        before, server_before = cpu_seconds(pids()), cpu_seconds(server)
+        begin = time.monotonic()
+        app.control.add_consumer("celery", destination=[node])
+        wait_for(lambda: channel.queue_declare("celery", passive=True).message_count == 0,
+                 "the queue is empty", 600, every=0.01)
+        seconds = time.monotonic() - begin
+    spent, server_spent = cpu_seconds(pids()) - before, cpu_seconds(server) - server_before
+    worker.stop()
+    app.close()
+    done = count - 2 * PREFETCH
+    return done / seconds, spent / done * 1e6, server_spent / done * 1e6
+
+
+def rabbit_ours(vhost, folder):
+    def start():
+        argv = [harness.CELERYC, "worker", "-A", harness.MODULE, "-b", vhost.url, "-c", "2",
+                "-Q", "idle", "--prefetch-multiplier", str(PREFETCH), "-l", "warning", "-n",
+                "bench@ours", "--result-backend", "disabled://"]
+        worker = Process("ours", argv, folder,
+                         harness.plain_env(METRICS_PORT="0", CELERY_TASK_ACKS_LATE="1"))
+        wait_for(lambda: "idle" in vhost.queues(), "ours is ready")
+        return worker, lambda: [worker.pid], "bench@ours"
+    return start
+
+
+def rabbit_python(vhost, folder):
+    def start():
+        worker = Process("python", [
+            harness.PY57, "-m", "celery", "-A", "t", "worker", "-P", "prefork", "-c", "2", "-Q",
+            "idle", "-l", "info", "-n", "bench@python", "--without-mingle", "--without-gossip"],
+            folder, harness.plain_env(T_BROKER=vhost.url, T_PREFETCH=str(PREFETCH),
+                                      T_ACKS_LATE="1", PYTHONDONTWRITEBYTECODE="1"),
+            cwd=ROOT / "tests" / "interop")
+        wait_for(lambda: " ready." in worker.log(), "Celery is ready", 60)
+        return worker, lambda: [worker.pid, *children(worker.pid)], "bench@python"
+    return start
+
+
+def amqp_loop(*words):
+    done = subprocess.run([harness.BUILD / "tests" / "bench" / "amqp_loop", *map(str, words)],
+                          stdout=subprocess.PIPE, text=True, check=True)
+    count, seconds, cpu = map(float, done.stdout.split())
+    return count / seconds, cpu / count * 1e6
+
+
+PYTHON_SEND = """
+import sys, time
+from celery import Celery
+app = Celery("b", broker=sys.argv[1])
+app.conf.broker_transport_options = {"confirm_publish": sys.argv[3] == "confirm"}
+count = int(sys.argv[2])
+app.send_task("t.noop")
+begin, cpu = time.monotonic(), time.process_time()
+for _ in range(count):
+    app.send_task("t.noop")
+print(count, time.monotonic() - begin, time.process_time() - cpu)
+"""
+
+
+def python_send(vhost, mode):
+    done = subprocess.run([harness.PY57, "-c", PYTHON_SEND, vhost.url, str(PYTHON_TASKS), mode],
+                          stdout=subprocess.PIPE, text=True, check=True, env=harness.plain_env())
+    count, seconds, cpu = map(float, done.stdout.split())
+    return count / seconds, cpu / count * 1e6
+
+
+def bench_rabbitmq(folder):
+    table = Table("RabbitMQ: no-op tasks drained, acks late; published with confirms",
+                  f"Messages made by Celery 5.7.0, prefetch {2 * PREFETCH} on all sides, two "
+                  f"slots, medians of {RUNS} runs of {TASKS} tasks ({PYTHON_TASKS} for Python). "
+                  "`kill -9` loses nothing on either side and may run a task twice. The limit is "
+                  "librabbitmq alone: deliver and ack, publish and read the confirms, 1,000 "
+                  "under way. Celery's `send_task` has no confirms unless asked for.")
+    server = harness.RabbitMQ(folder)
+    vhost = server.vhost()
+    message = rabbit_message(vhost)
+    place = (harness.LOOPBACK, server.port, vhost.name, "celery")
+
+    def limit():
+        rabbit_fill(vhost, message, TASKS)
+        return amqp_loop("consume", *place, 2 * PREFETCH, TASKS)
+
+    bare, bare_cpu = medians(limit)
+    ours, cpu, server_cpu = medians(
+        lambda: rabbit_drain(vhost, message, TASKS, rabbit_ours(vhost, folder)))
+    python, python_cpu, _ = medians(
+        lambda: rabbit_drain(vhost, message, PYTHON_TASKS, rabbit_python(vhost, folder)))
+    detail = f"worker CPU {cpu:.1f} µs a task, RabbitMQ {server_cpu:.1f} µs"
+    table.add("rabbitmq_drain_vs_celery_tasks_per_s", f"{ours:.0f}", f"{python:.0f}",
+              f"{ours / python:.1f}", detail + f"; Python {python_cpu:.0f} µs")
+    table.add("rabbitmq_drain_vs_bare_tasks_per_s", f"{ours:.0f}", f"{bare:.0f}",
+              f"{ours / bare:.2f}", detail + f"; the loop {bare_cpu:.1f} µs")
+
+    def publish(measure):
+        with vhost.channel() as channel:
+            channel.queue_purge("celery")
+        return measure()
+
+    body = '[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+    bare, bare_cpu = medians(lambda: publish(
+        lambda: amqp_loop("publish", *place, body, TASKS, json.dumps(message[0]))))
+    ours, cpu = medians(lambda: publish(lambda: amqp_loop("ours", vhost.url, "celery", TASKS)))
+    plain, plain_cpu = medians(lambda: publish(lambda: python_send(vhost, "plain")))
+    sure, _ = medians(lambda: publish(lambda: python_send(vhost, "confirm")))
+    table.add("rabbitmq_publish_vs_send_task_per_s", f"{ours:.0f}", f"{plain:.0f}",
+              f"{ours / plain:.1f}", f"ours with confirms, {cpu:.1f} µs CPU a task; send_task "
+              f"without, {plain_cpu:.0f} µs")
+    table.add("rabbitmq_publish_vs_send_task_confirmed_per_s", f"{ours:.0f}", f"{sure:.0f}",
+              f"{ours / sure:.1f}", "send_task with confirm_publish")
+    table.add("rabbitmq_publish_vs_bare_per_s", f"{ours:.0f}", f"{bare:.0f}",
+              f"{ours / bare:.2f}", f"the same message; the loop {bare_cpu:.1f} µs")
+    server.close()
+    return table
+
+
+BENCHES = {"codec": bench_codec, "drain": bench_drain, "webhooks": bench_webhooks, "memory": bench_memory,
+           "rabbitmq": bench_rabbitmq}
 
 
 def write_tables(tables):

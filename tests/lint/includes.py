@@ -13,14 +13,17 @@ DATA_ROOMS = ("backend/", "ledger/")
 # Files that start so must not include headers that start so.
 FORBIDDEN = [
     ("proto/", ("base/", "broker/", "backend/", "client/", "conf/", "deposits/", "http/", "ledger/",
-                "log/", "metrics/", "net/", "redis/", "pool/", "remote/", "runtime/", "task/")),
+                "log/", "metrics/", "net/", "redis/", "amqp/", "pool/", "remote/", "runtime/", "task/")),
     ("common/", ("pool/", "remote/", "runtime/", "task/", "cli/", "webhook/", "ingest/",
                  "handlers/")),
     ("common/broker/", DATA_ROOMS),
     ("common/backend/", ("broker/", "ledger/")),
-    ("common/ledger/", ("broker/", "backend/", "client/", "redis/", "deposits/")),
+    ("common/ledger/", ("broker/", "backend/", "client/", "redis/", "amqp/", "deposits/")),
     ("common/base/", ("broker/", "backend/", "client/", "conf/", "http/", "ledger/", "log/",
-                      "metrics/", "net/", "redis/")),
+                      "metrics/", "net/", "redis/", "amqp/")),
+    # Transports below the broker and the backend do not know them, nor each other.
+    ("common/amqp/", ("broker/", "backend/", "client/", "redis/")),
+    ("common/redis/", ("broker/", "backend/", "client/", "amqp/")),
     ("worker/runtime/", ("deposits/", "ledger/")),
     ("worker/remote/", ("deposits/", "ledger/")),
     ("worker/pool/", ("deposits/", "ledger/")),

@@ -160,11 +160,33 @@ class RabbitMQ:
             "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
             ERL_EPMD_PORT=str(free_port()), ERL_EPMD_ADDRESS=LOOPBACK)
         (self.folder / "plugins").write_text("[].\n")
+        self.tls_port, self.tls = free_port(), self.folder / "tls"
+        self._certificates()
+        config = [*config, f"listeners.ssl.1 = {LOOPBACK}:{self.tls_port}",
+                  f"ssl_options.certfile = {self.tls / 'server.pem'}",
+                  f"ssl_options.keyfile = {self.tls / 'server.key'}",
+                  "ssl_options.verify = verify_none"]
         (self.folder / "rabbitmq.conf").write_text("\n".join(
             ["log.console.level = info", "vm_memory_high_watermark.absolute = 2GB",
              "disk_free_limit.absolute = 1MB", "collect_statistics_interval = 1000", *config, ""]))
         self.process = None
         self.start()
+
+    def _certificates(self):
+        """An authority, and the server's certificate by it for the name localhost."""
+        def openssl(*words):
+            subprocess.run(["openssl", *map(str, words)], check=True, cwd=self.tls,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        self.tls.mkdir()
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
+                "-subj", "/CN=test authority")
+        openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj",
+                "/CN=localhost")
+        (self.tls / "names").write_text("subjectAltName=DNS:localhost\n")
+        openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "server.pem")
 
     def start(self):
         self.process = Process("rabbitmq", [self.PROGRAMS / "rabbitmq-server"], self.folder,
@@ -178,7 +200,7 @@ class RabbitMQ:
                                *map(str, words)], env=self.env, cwd=self.folder, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.strip()
+        return done.stdout.strip("\n")
 
     def new_vhost(self):
         name = "v" + uuid.uuid4().hex[:10]

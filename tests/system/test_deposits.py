@@ -21,6 +21,10 @@ QUICK = {"DEPOSIT_REENQUEUE_SECONDS": "2", "DEPOSIT_REENQUEUE_MAX_SECONDS": "4",
          "DEPOSIT_SWEEP_GRACE": "1", "DEPOSIT_SWEEP_INTERVAL": "0.2"}
 
 
+# What is about the ledger alone needs no third broker.
+LEDGERS = pytest.mark.parametrize("setup", ["embedded", "real"], indirect=True)
+
+
 def credited(setup):
     return states(setup.ledger).get("credited", 0)
 
@@ -346,6 +350,7 @@ def test_confirmations_and_late_users(setup, started):
     assert worker.stop() == 0 and api.stop() == 0
 
 
+@LEDGERS
 def test_wallet_changed_behind_our_back(setup, started):
     api = Api(setup.folder, setup.ledger, setup.broker, **QUICK)
     worker = Worker(setup.folder, setup.ledger, setup.broker, **QUICK)
@@ -366,6 +371,7 @@ def test_wallet_changed_behind_our_back(setup, started):
     assert status == 1 and "1 lost" in text.splitlines()[-1], text
 
 
+@LEDGERS
 def test_a_deposit_taken_back(setup, started):
     """A status that says that it failed stops a deposit that is not credited, whatever
     confirmations it brings, and is told about one that is."""
@@ -392,6 +398,7 @@ def test_a_deposit_taken_back(setup, started):
     assert worker.stop() == 0 and api.stop() == 0
 
 
+@LEDGERS
 def test_one_deposit_in_two_spellings(setup, started):
     api = Api(setup.folder, setup.ledger, setup.broker, **QUICK)
     started.append(api.process)
@@ -405,6 +412,7 @@ def test_one_deposit_in_two_spellings(setup, started):
     assert api.stop() == 0
 
 
+@LEDGERS
 def test_migrations_by_command_and_at_once(setup, started):
     """MIGRATE_ON_START=0 leaves an empty database alone; --migrate fills it; several
     instances that start at once on an empty one agree."""
@@ -431,6 +439,7 @@ def test_migrations_by_command_and_at_once(setup, started):
     assert check_ledger(fresh)[0] == 0
 
 
+@LEDGERS
 def test_explain(setup, started):
     import subprocess
 

@@ -183,7 +183,7 @@ def test_tools_while_every_slot_is_busy(real, started):
     assert stats["pool"]["max-concurrency"] == 2 and len(stats["pool"]["processes"]) == 2
     assert stats["prefetch_count"] == 8 and isinstance(stats["clock"], str)
     assert inspect(real, "registered", "busy@test") == sorted(
-        ["t.add", "t.boom", "t.die", "t.echo", "t.late", "t.noop", "t.retry", "t.sleep"])
+        ["t.add", "t.boom", "t.die", "t.echo", "t.late", "t.noop", "t.note", "t.retry", "t.sleep"])
     assert [q["name"] for q in inspect(real, "active_queues", "busy@test")] == ["celery"]
     assert inspect(real, "scheduled", "busy@test") == []
     assert inspect(real, "revoked", "busy@test") == []

@@ -52,6 +52,14 @@ def test_real_servers(redis, postgres_server):
     assert re.fullmatch(r"\d{2,} deposits credited, 0 lost", last_line(done))
 
 
+def test_real_servers_with_rabbitmq(redis, rabbitmq, postgres_server):
+    ledger = postgres_server.url(postgres_server.new_database())
+    done = quickstart("--broker", rabbitmq.url, "--ledger", ledger, "--backend", redis.url(1))
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert re.fullmatch(r"\d{2,} deposits credited, 0 lost", last_line(done))
+    assert rabbitmq.queues()["deposits"] == (0, 0)
+
+
 @pytest.mark.parametrize("options, words", [
     (["--port", "http"], ["--port", "http", "0 to 65535"]),
     (["--samples", "3"], ["--samples", "3", "at least 50"]),

@@ -60,6 +60,9 @@ START_TEST(what_is_no_count_counts_as_none)
     ck_assert_uint_eq(broker_deliveries(
                           parsed("{\"x-deliveries\": 9223372036854775807}")),
                       BROKER_DELIVERIES_MOST);
+    ck_assert_uint_eq(broker_deliveries(parsed(
+                          "{\"x-delivery-count\": 3, \"x-deliveries\": 2}")),
+                      3);
 }
 END_TEST
 

@@ -243,8 +243,8 @@ static void store_revoked(struct worker *worker, struct celery_str id)
     struct celery_buf document = CELERY_BUF_INIT;
     char *text = xstrndup(id.data, id.len);
     celery_result_encode(&document, &out);
-    result_store_document(worker->results, text, celery_buf_str(&document),
-                          true);
+    result_store_document(worker->results, text, NULL,
+                          celery_buf_str(&document), true);
     celery_buf_done(&document);
     free(text);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/supervisor.h"
 #include "base/xalloc.h"
 #include "log/log.h"
@@ -109,6 +110,7 @@ static void forget_unstarted(struct worker *worker)
     for (size_t i = 0; i < count; i++)
         table_remove(worker, lost[i]);
     free(lost);
+    worker->orphans = worker->count > 0;
     if (count > 0)
         LOG_EVENT(LOG_LEVEL_INFO, "claims_forgotten",
                   LOG_INT("messages", count),
@@ -260,6 +262,8 @@ static void claim(struct worker *worker)
         worker->more = false;
         return;
     }
+    if (count > 0)
+        FAILPOINT("after-claim");
     worker->more = count > 0;
     worker->claim_due_us = next_claim_us(worker, count);
     for (size_t i = 0; i < count; i++)

@@ -234,6 +234,47 @@ static void look_up(struct worker *worker, struct celery_request *request)
         accept(worker, request);
 }
 
+/* Does the table hold a task that runs, or ends, without a claim? Some other one
+ * than request. */
+static bool is_orphan(struct worker *worker, struct celery_request *other,
+                      const struct celery_request *request)
+{
+    struct celery_error err = {0};
+    bool ours = false;
+    if (other == request || other->acked || other->id == NULL
+        || (other->state != REQUEST_ACTIVE && other->state != REQUEST_ENDED))
+        return false;
+    return broker_fence(worker->broker, other->tag, false, NULL, &ours, &err)
+            == CELERY_OK
+        && !ours;
+}
+
+/* After a lost connection the broker delivers again what still runs here: the
+ * running one gets the new claim, instead of a second run beside it. */
+static bool adopt(struct worker *worker, struct celery_request *request)
+{
+    bool orphans = false;
+    if (!worker->orphans)
+        return false;
+    for (size_t i = 0; i < worker->count; i++) {
+        struct celery_request *other = worker->table[i];
+        if (!is_orphan(worker, other, request))
+            continue;
+        orphans = true;
+        if (strcmp(other->id, request->id) != 0
+            || other->message.retries != request->message.retries)
+            continue;
+        memcpy(other->tag, request->tag, sizeof other->tag);
+        other->queue = request->queue;
+        LOG_EVENT(LOG_LEVEL_INFO, "claim_renewed", LOG_STR("id", other->id),
+                  LOG_STR("msg", "delivered again while it runs"));
+        table_remove(worker, request);
+        return true;
+    }
+    worker->orphans = orphans;
+    return false;
+}
+
 static void take_delivery(struct worker *worker,
                           struct broker_delivery *delivery, bool was_parked)
 {
@@ -245,6 +286,8 @@ static void take_delivery(struct worker *worker,
     table_add(worker, request);
     enum celery_status st = request_decode(request, worker->settings.accept,
                                            &worker->settings.limits, &err);
+    if (st == CELERY_OK && adopt(worker, request))
+        return;
     const char *seal = st == CELERY_OK ? seal_problem(worker, request) : NULL;
     if (st == CELERY_UNSUPPORTED)
         refuse(worker, request, "content_refused", err.msg);

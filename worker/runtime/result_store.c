@@ -19,6 +19,8 @@ struct stored_item {
     struct op op;                   /* first */
     struct celery_request *request; /* NULL: a document alone */
     char *task_id;
+    char *reply_to; /* of a document alone; NULL: nobody's */
+    char *correlation_id;
     struct celery_buf document;
     bool if_unknown;
 };
@@ -87,6 +89,12 @@ static void build_document(const struct result_store *store,
     celery_result_encode(buf, &out);
 }
 
+static struct celery_str text_of(const char *text)
+{
+    return text != NULL ? (struct celery_str){text, strlen(text)}
+                        : CELERY_STR("");
+}
+
 static size_t build_batch(const struct result_store *store,
                           struct stored_item **items, size_t count,
                           struct backend_item *ret)
@@ -96,6 +104,11 @@ static size_t build_batch(const struct result_store *store,
         if (item->request != NULL && item->document.len == 0)
             build_document(store, item->request, &item->document);
         ret[i] = (struct backend_item){
+            .reply_to = item->request != NULL ? item->request->envelope.reply_to
+                                              : text_of(item->reply_to),
+            .correlation_id = item->request != NULL
+                                ? item->request->envelope.correlation_id
+                                : text_of(item->correlation_id),
             .task_id =
                 item->request != NULL ? item->request->id : item->task_id,
             .document = celery_buf_str(&item->document),
@@ -114,6 +127,8 @@ static void hand_back(struct result_store *store, struct stored_item *item,
     }
     celery_buf_done(&item->document);
     free(item->task_id);
+    free(item->reply_to);
+    free(item->correlation_id);
     free(item);
 }
 
@@ -222,10 +237,17 @@ void result_store_push(struct result_store *store,
 }
 
 void result_store_document(struct result_store *store, const char *task_id,
+                           const struct celery_request *request,
                            struct celery_str document, bool if_unknown)
 {
     struct stored_item *item = xcalloc(1, sizeof *item);
     item->task_id = xstrdup(task_id);
+    if (request != NULL) {
+        const struct celery_envelope *e = &request->envelope;
+        item->reply_to = xstrndup(e->reply_to.data, e->reply_to.len);
+        item->correlation_id =
+            xstrndup(e->correlation_id.data, e->correlation_id.len);
+    }
     item->if_unknown = if_unknown;
     celery_buf_append(&item->document, document);
     op_queue_push(&store->queue, &item->op);

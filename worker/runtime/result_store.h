@@ -27,9 +27,11 @@ enum celery_status result_store_start(struct backend *backend, bool extended,
 void result_store_push(struct result_store *store,
                        struct celery_request *request);
 
-/* A document without a request: STARTED, or REVOKED by command (only written
- * over nothing, RECEIVED, RETRY or REJECTED). The document is copied. */
+/* A document while the request goes on (STARTED), or without one (NULL): REVOKED
+ * by command, only written over nothing, RECEIVED, RETRY or REJECTED. All is
+ * copied. */
 void result_store_document(struct result_store *store, const char *task_id,
+                           const struct celery_request *request,
                            struct celery_str document, bool if_unknown);
 
 /* Stores what is left, for at most until deadline_us, and ends the thread.

@@ -33,16 +33,17 @@ static const struct conf_setting table[] = {
      .help =
          "where messages come from: redis://[user:password@]host[:port]/db, "
          "rediss://…, redis+socket:///path, sentinel://a;sentinel://b, "
-         "filesystem:///folder"},
+         "amqp[s]://[user:password@]host[:port]/vhost, filesystem:///folder"},
     {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
      .type = CONF_TEXT,
      .help = "JSON object: visibility_timeout, global_keyprefix, "
-             "master_name, sentinel_kwargs"},
+             "master_name, sentinel_kwargs; on amqp:// hold_eta_above, ssl"},
     {.env = "CELERY_RESULT_BACKEND",
      .alias = "REDIS_URL",
      .option = "result-backend",
      .type = CONF_TEXT,
-     .help = "where results go: redis://…, file:///folder, disabled://"},
+     .help = "where results go: redis://…, file:///folder, rpc:// (to the "
+             "sender, on amqp://), disabled://"},
     {.env = "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS",
      .type = CONF_TEXT,
      .help = "JSON object: global_keyprefix"},

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/xalloc.h"
 #include "celery/json_write.h"
 #include "client/task_publish.h"
@@ -81,6 +82,7 @@ void settle_flush(struct worker *worker)
             .detail = p->detail,
         };
     }
+    FAILPOINT("before-ack");
     if (broker_settle(worker->broker, list, count, &err) == CELERY_OK) {
         worker->pending_count = 0;
         for (size_t i = 0; i < count; i++) {
@@ -148,7 +150,7 @@ static void store_started(struct worker *worker, struct celery_request *request)
         .parent_id = request->message.parent_id,
     };
     celery_result_encode(&document, &out);
-    result_store_document(worker->results, request->id,
+    result_store_document(worker->results, request->id, request,
                           celery_buf_str(&document), false);
     celery_buf_done(&document);
     celery_buf_done(&result);
@@ -359,6 +361,7 @@ static bool publish_retry(struct worker *worker, struct celery_request *request)
         out.compression = worker->settings.compression;
         st = task_publish(worker->broker, &out, 1, NULL, &err);
     }
+    FAILPOINT("between-publish-and-ack");
     if (st == CELERY_OK)
         return true;
     LOG_EVENT(LOG_LEVEL_ERROR, "retry_not_published",

@@ -83,6 +83,8 @@ static enum celery_status start_results(struct worker *worker,
     const struct backend_options options = {
         .url = s->result_backend,
         .transport_options = s->result_transport_options,
+        .broker_url = s->broker_url,
+        .broker_options = s->broker_transport_options,
         .expires_s = s->result_expires_s,
     };
     enum celery_status st = backend_open(&options, &backend, err);

@@ -113,6 +113,7 @@ struct worker {
     uint64_t scrapes_wanted; /* /metrics waits for fresh queue lengths */
     uint64_t scrapes_served;
 
+    bool orphans; /* tasks may run whose claims ended with a connection */
     bool more; /* the last claim was full: there may be more */
     int64_t claim_due_us;
     int64_t poll_us; /* without wake-ups: the time between claims */

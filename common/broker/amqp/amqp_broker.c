@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/random_id.h"
 #include "base/xalloc.h"
@@ -16,7 +18,7 @@
 
 enum {
     DEFAULT_TIMEOUT_S = 5,
-    DEFAULT_MAX_DELIVERIES = 5,
+    DEFAULT_HOLD_S = 60,
     /* Python proposes 120 s. Ours finds a dead peer in 20 s. */
     DEFAULT_HEARTBEAT_S = 10,
 };
@@ -47,6 +49,8 @@ static void amqp_close(struct broker *broker)
     ab->producer = ab->consumer = NULL;
     (void)amqp_drop(ab, CELERY_OK);
     amqp_endpoints_done(&ab->endpoints);
+    if (ab->wake_fd >= 0)
+        (void)close(ab->wake_fd);
     free(ab->queues);
     free(ab->claims);
     free(ab->client_name);
@@ -65,16 +69,16 @@ static enum celery_status read_options(struct amqp_broker *ab, const char *text,
                                &root, err);
     if (st != CELERY_OK)
         return st;
-    ab->max_deliveries = DEFAULT_MAX_DELIVERIES;
-    struct celery_json cap = celery_json_get(root, "max_deliveries");
-    if (!celery_json_null(cap)
-        && (!celery_json_int64(cap, &ab->max_deliveries)
-            || ab->max_deliveries < 0))
+    double hold = DEFAULT_HOLD_S;
+    struct celery_json above = celery_json_get(root, "hold_eta_above");
+    if (!celery_json_null(above)
+        && (!celery_json_double(above, &hold) || !(hold >= 1)))
         return celery_fail(err, CELERY_INVALID,
-                           "max_deliveries=%.*s is not accepted; accepted: a "
-                           "number from 0 (no cap)",
-                           (int)(cap.text.len < 40 ? cap.text.len : 40),
-                           cap.text.data);
+                           "hold_eta_above=%.*s is not accepted; accepted: "
+                           "seconds of at least 1",
+                           (int)(above.text.len < 40 ? above.text.len : 40),
+                           above.text.data);
+    ab->hold_above_us = (int64_t)(hold * USEC_PER_SEC);
     return CELERY_OK;
 }
 
@@ -93,7 +97,9 @@ static enum celery_status amqp_open(const struct broker_options *options,
         options->nodename != NULL ? xstrdup(options->nodename) : NULL;
     ab->on_broadcast = options->on_broadcast;
     ab->broadcast_arg = options->broadcast_arg;
+    ab->max_deliveries = options->max_deliveries;
     ab->inbound_tail = &ab->inbound;
+    ab->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     random_id(id);
     (void)snprintf(ab->event_queue, sizeof ab->event_queue, "celeryev.%s", id);
     enum celery_status st =
@@ -119,6 +125,7 @@ static enum celery_status connect_consumer(struct amqp_broker *ab,
         .heartbeat_s =
             ep->heartbeat_s >= 0 ? ep->heartbeat_s : DEFAULT_HEARTBEAT_S,
     };
+    ab->producer_at_us = 0;
     enum celery_status st = amqp_conn_open(ep, &options, &ab->consumer, err);
     static const amqp_channel_t channels[] = {CHANNEL_TASKS, CHANNEL_PIDBOX,
                                               CHANNEL_GOSSIP, CHANNEL_SCRATCH};
@@ -145,6 +152,7 @@ static enum celery_status amqp_connect(struct broker *broker,
             st = amqp_need_producer(ab, err);
         if (st == CELERY_OK) {
             broker->connected = true;
+            amqp_wake_if_pending(ab);
             return CELERY_OK;
         }
         ab->endpoint = (ab->endpoint + 1) % ab->endpoints.count;
@@ -161,7 +169,21 @@ static size_t amqp_fds(const struct broker *broker, struct pollfd *ret)
         ret[count++] = (struct pollfd){amqp_conn_fd(ab->consumer), POLLIN, 0};
     if (ab->producer != NULL)
         ret[count++] = (struct pollfd){amqp_conn_fd(ab->producer), POLLIN, 0};
+    if (ab->consumer != NULL)
+        ret[count++] = (struct pollfd){ab->wake_fd, POLLIN, 0};
     return count;
+}
+
+static void wake(struct amqp_broker *ab)
+{
+    static const uint64_t one = 1;
+    (void)!write(ab->wake_fd, &one, sizeof one);
+}
+
+void amqp_wake_if_pending(struct amqp_broker *ab)
+{
+    if (ab->consumer != NULL && amqp_conn_pending(ab->consumer))
+        wake(ab);
 }
 
 static bool amqp_wakes(const struct broker *broker)
@@ -194,20 +216,19 @@ static enum celery_status amqp_reclaim(struct broker *broker,
     return CELERY_OK;
 }
 
-/* Heartbeats go out, and their absence shows, in amqp_receive(); the publishing
- * side comes back by itself. */
+/* Heartbeats go out, and their absence shows, in amqp_receive(), which the loop
+ * calls every second; the publishing side comes back here. */
 static enum celery_status amqp_maintain(struct broker *broker,
                                         struct celery_error *err)
 {
     struct amqp_broker *ab = amqp_broker(broker);
     struct celery_error why = {0};
-    bool wake = false;
-    enum celery_status st = amqp_receive(broker, &wake, err);
-    if (st == CELERY_OK && broker->connected && ab->producer == NULL
+    (void)err;
+    if (broker->connected && ab->producer == NULL
         && amqp_need_producer(ab, &why) != CELERY_OK)
         LOG_EVENT(LOG_LEVEL_WARNING, "amqp_publisher_still_lost",
                   LOG_STR("error", why.msg));
-    return st;
+    return CELERY_OK;
 }
 
 static enum celery_status amqp_declare(struct broker *broker, const char *queue,
@@ -220,6 +241,7 @@ static enum celery_status amqp_declare(struct broker *broker, const char *queue,
     enum celery_status st = amqp_declare_task_queue(conn, queue, NULL, err);
     ab->retry_due = true;
     ab->retry_at_us = 0;
+    wake(ab); /* the next turn of the loop consumes it */
     return amqp_is_fatal(st) ? amqp_drop(ab, st) : st;
 }
 
@@ -232,6 +254,7 @@ static void amqp_cancel(struct broker *broker, size_t queue)
     enum celery_status st = amqp_cancel_queue(ab, queue, &err);
     if (st != CELERY_OK)
         (void)amqp_drop(ab, st);
+    amqp_wake_if_pending(ab);
 }
 
 /* The consumers end, and what nobody has claimed goes back at once. */
@@ -276,6 +299,7 @@ static enum celery_status amqp_depth(struct broker *broker, size_t queue,
     if (st == CELERY_OK)
         st = amqp_count_messages(conn, dead, &ret->dead, err);
     free(dead);
+    amqp_wake_if_pending(ab);
     if (ret->ready < 0)
         ret->ready = 0;
     if (ret->dead < 0)

@@ -29,6 +29,8 @@ enum {
     CHANNEL_SCRATCH = 4,
 };
 
+enum { AMQP_RETRY_US = 1000000 };
+
 /* What is known of a queue that we consume; by its index in broker.queues. */
 struct amqp_queue {
     bool consuming;
@@ -68,7 +70,8 @@ struct amqp_broker {
     struct amqp_endpoints endpoints;
     size_t endpoint; /* the one in use, or to be tried next */
     int64_t timeout_us;
-    int64_t max_deliveries; /* 0: no cap */
+    unsigned max_deliveries; /* 0: no cap */
+    int64_t hold_above_us;   /* an ETA further away waits in the server */
     char *client_name;
     char *nodename; /* NULL: a producer */
     broker_broadcast_fn on_broadcast;
@@ -93,9 +96,14 @@ struct amqp_broker {
     bool qos_global;
     bool pidbox; /* its consumer runs */
     bool gossip;
+    /* The publishing side failed: not tried again before these (monotonic). */
+    int64_t producer_at_us;
+    int64_t send_on_at_us;
+    int64_t bury_at_us;
     bool stopped;   /* nothing is consumed any more */
     bool retry_due; /* a consumer is to be started again */
     int64_t retry_at_us;
+    int wake_fd; /* an eventfd: a call read more than its own answer */
     char event_queue[16 + CELERY_TASK_ID_LEN];
 };
 
@@ -113,6 +121,10 @@ static inline int64_t amqp_deadline(const struct amqp_broker *ab)
 enum celery_status amqp_drop(struct amqp_broker *ab, enum celery_status st);
 enum celery_status amqp_drop_producer(struct amqp_broker *ab,
                                       enum celery_status st);
+
+/* Calls that wait for an answer may read deliveries with it, of which poll(2)
+ * does not tell: they end with this. */
+void amqp_wake_if_pending(struct amqp_broker *ab);
 
 /* amqp_declare.c */
 enum celery_status amqp_declare_exchange(struct amqp_conn *conn,
@@ -226,7 +238,6 @@ void amqp_note_declared(struct amqp_broker *ab, const char *name);
 void amqp_forget_declared(struct amqp_broker *ab);
 
 /* amqp_hold.c */
-enum { AMQP_HOLD_MIN_S = 60 };
 /* Where the copy waits for its ETA: a hold queue, or native delayed delivery. */
 enum celery_status amqp_hold_route(struct amqp_broker *ab,
                                    const struct amqp_inbound *item,

@@ -58,13 +58,13 @@ static enum amqp_fate fate_of(struct amqp_broker *ab,
     int64_t tried = has(p, "x-delivery-count")
                       ? count_in(p, "x-delivery-count")
                       : count_in(p, "x-deliveries") + m->redelivered;
-    item->reason = "max_deliveries";
-    if (ab->max_deliveries > 0 && tried >= ab->max_deliveries)
+    item->reason = "poison";
+    if (ab->max_deliveries > 0 && tried >= (int64_t)ab->max_deliveries)
         return FATE_DEAD;
     item->eta_us = time_in(p, "eta");
     int64_t expires = time_in(p, "expires");
     int64_t now = clock_wall_us();
-    if (item->eta_us > now + AMQP_HOLD_MIN_S * USEC_PER_SEC
+    if (item->eta_us > now + ab->hold_above_us
         && (expires == 0 || expires > now))
         return FATE_HOLD;
     if (m->redelivered && !has(p, "x-delivery-count"))
@@ -171,45 +171,92 @@ static void unlink_item(struct amqp_broker *ab, struct amqp_inbound **at)
     amqp_inbound_free(item);
 }
 
+/* What cannot be sent on (a name that may not be declared, headers without room
+ * for one more) runs or waits here after all. */
+static void rescue(struct amqp_broker *ab, struct amqp_inbound *item,
+                   const struct celery_error *why)
+{
+    char tag[BROKER_TAG_MAX];
+    const char *queue = ab->broker.queues[item->queue].name;
+    LOG_EVENT(LOG_LEVEL_WARNING, "message_not_sent_on", LOG_STR("queue", queue),
+              LOG_STR("error", why->msg));
+    if (item->fate == FATE_DEAD || item->copy == NULL)
+        return;
+    amqp_tag_text(ab, item->tag, tag);
+    const struct amqp_received received = {
+        .properties = &item->copy->properties,
+        .body = celery_buf_str(&item->copy->body),
+        .exchange = CELERY_STR(""),
+        .routing_key = {queue, strlen(queue)},
+        .redelivered = item->fate == FATE_AGAIN,
+        .tag = tag,
+    };
+    if (amqp_envelope_put(&item->raw, &received))
+        item->fate = FATE_RUN;
+}
+
+/* The messages of the list that do not run, ready to be published. */
+static enum celery_status collect(struct amqp_broker *ab,
+                                  struct amqp_outgoing *items,
+                                  struct amqp_inbound **of, size_t *ret_count,
+                                  struct celery_error *err)
+{
+    *ret_count = 0;
+    for (struct amqp_inbound *i = ab->inbound;
+         i != NULL && *ret_count < BROKER_CLAIM_MAX; i = i->next) {
+        if (i->fate == FATE_RUN)
+            continue;
+        enum celery_status st = prepare(ab, i, &items[*ret_count], err);
+        if (amqp_is_fatal(st))
+            return st;
+        if (st == CELERY_OK)
+            of[(*ret_count)++] = i;
+        else
+            rescue(ab, i, err);
+    }
+    return CELERY_OK;
+}
+
 /* Publishes what does not run and acks what the server took of it. What it did
  * not take stays, and is tried again. */
 static enum celery_status send_on(struct amqp_broker *ab,
                                   struct celery_error *err)
 {
-    struct amqp_outgoing items[BROKER_CLAIM_MAX];
+    struct amqp_outgoing items[BROKER_CLAIM_MAX] = {{.mandatory = false}};
+    struct amqp_inbound *of[BROKER_CLAIM_MAX] = {NULL};
     uint64_t tags[BROKER_CLAIM_MAX];
     struct celery_error why = {0};
     size_t count = 0;
     size_t acked = 0;
-    enum celery_status st = CELERY_OK;
-    for (struct amqp_inbound *i = ab->inbound;
-         i != NULL && count < BROKER_CLAIM_MAX && st == CELERY_OK;
-         i = i->next) {
-        if (i->fate != FATE_RUN)
-            st = prepare(ab, i, &items[count++], &why);
-    }
-    if (count == 0)
+    if (clock_monotonic_us() < ab->send_on_at_us)
         return CELERY_OK;
-    if (st == CELERY_OK)
+    enum celery_status st = collect(ab, items, of, &count, &why);
+    if (st == CELERY_OK && count > 0)
         st = amqp_publish_surely(ab, items, count, &why);
-    else
-        count = 0;
-    if (st != CELERY_OK)
+    if (st != CELERY_OK) {
+        ab->send_on_at_us = clock_monotonic_us() + AMQP_RETRY_US;
         LOG_EVENT(LOG_LEVEL_WARNING, "message_not_sent_on",
                   LOG_STR("error", why.msg),
                   LOG_STR("msg", "kept and tried again"));
-    size_t index = 0;
-    for (struct amqp_inbound **at = &ab->inbound;
-         *at != NULL && index < count;) {
-        if ((*at)->fate == FATE_RUN
-            || items[index++].outcome != AMQP_CONFIRMED) {
-            at = &(*at)->next;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].outcome != AMQP_CONFIRMED)
             continue;
-        }
-        tags[acked++] = (*at)->tag;
+        struct amqp_inbound **at = &ab->inbound;
+        while (*at != of[i])
+            at = &(*at)->next;
+        tags[acked++] = of[i]->tag;
         unlink_item(ab, at);
     }
     return amqp_ack_tags(ab, tags, acked, err);
+}
+
+static bool all_run(const struct amqp_broker *ab)
+{
+    const struct amqp_inbound *item = ab->inbound;
+    while (item != NULL && item->fate == FATE_RUN)
+        item = item->next;
+    return item == NULL;
 }
 
 enum celery_status amqp_claim_messages(struct broker *broker, size_t max,
@@ -223,10 +270,11 @@ enum celery_status amqp_claim_messages(struct broker *broker, size_t max,
     if (max > BROKER_CLAIM_MAX)
         max = BROKER_CLAIM_MAX;
     enum celery_status st = amqp_apply_prefetch(ab, err);
-    if (st == CELERY_OK)
+    if (st == CELERY_OK && !all_run(ab))
         st = send_on(ab, err);
     if (st != CELERY_OK)
         return amqp_drop(ab, st);
+    amqp_wake_if_pending(ab);
     for (struct amqp_inbound **at = &ab->inbound;
          *at != NULL && *ret_count < max && bytes < CLAIM_BYTES;) {
         struct amqp_inbound *item = *at;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "amqp/amqp_table.h"
 #include "base/xalloc.h"
@@ -77,57 +78,19 @@ static void tag_of(const struct amqp_broker *ab, size_t queue, char ret[48])
     (void)snprintf(ret, 48, "q%zu.%u", queue, ab->queues[queue].serial);
 }
 
-/* A consumer keeps the limit that it began with: all begin again. */
-static enum celery_status consume_again(struct amqp_broker *ab,
-                                        struct celery_error *err)
-{
-    enum celery_status st = CELERY_OK;
-    for (size_t i = 0; i < ab->queue_count && st == CELERY_OK; i++) {
-        if (!ab->queues[i].consuming)
-            continue;
-        st = amqp_cancel_queue(ab, i, err);
-        if (st == CELERY_OK)
-            st = amqp_consume_queue(ab, i, err);
-    }
-    return st;
-}
-
-/* Quorum queues refuse a global limit (540, which ends the connection): all
- * consumers get their own. */
-static enum celery_status leave_global(struct amqp_broker *ab,
-                                       struct celery_error *err)
-{
-    ab->qos_global = false;
-    enum celery_status st = set_qos(ab, 0, true, err);
-    return st == CELERY_OK ? consume_again(ab, err) : st;
-}
-
-enum celery_status amqp_consume_queue(struct amqp_broker *ab, size_t queue,
-                                      struct celery_error *err)
+static enum celery_status start_consumer(struct amqp_broker *ab, size_t queue,
+                                         struct celery_error *err)
 {
     char tag[48];
-    const char *name = ab->broker.queues[queue].name;
-    enum celery_status st =
-        amqp_declare_task_queue(ab->consumer, name, &ab->queues[queue], err);
-    /* Somebody else's exclusive queue, a name we may not use: tried again. */
-    if (st == CELERY_CONFLICT) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "amqp_queue_not_consumed",
-                  LOG_STR("queue", name),
-                  LOG_STR("error", err != NULL ? err->msg : ""));
-        ab->retry_due = true;
-        return CELERY_OK;
-    }
-    if (st == CELERY_OK && ab->queues[queue].quorum && ab->qos_global)
-        st = leave_global(ab, err);
-    if (st == CELERY_OK && ab->queues[queue].topic)
-        st = amqp_delayed_declare(ab, queue, err);
-    if (st == CELERY_OK && !ab->qos_global)
+    enum celery_status st = CELERY_OK;
+    if (!ab->qos_global)
         st = set_qos(ab, share_of(ab, wanted_prefetch(ab)), false, err);
     if (st != CELERY_OK)
         return st;
     ab->queues[queue].serial++;
     tag_of(ab, queue, tag);
-    st = consume(ab, CHANNEL_TASKS, name, tag, false, err);
+    st = consume(ab, CHANNEL_TASKS, ab->broker.queues[queue].name, tag, false,
+                 err);
     ab->queues[queue].consuming = st == CELERY_OK;
     return st;
 }
@@ -146,6 +109,56 @@ enum celery_status amqp_cancel_queue(struct amqp_broker *ab, size_t queue,
     amqp_conn_release(ab->consumer, CHANNEL_TASKS);
     ab->queues[queue].consuming = false;
     return st == CELERY_CONFLICT ? CELERY_CLOSED : st;
+}
+
+/* A consumer keeps the limit that it began with: all begin again. */
+static enum celery_status consume_again(struct amqp_broker *ab,
+                                        struct celery_error *err)
+{
+    enum celery_status st = CELERY_OK;
+    for (size_t i = 0; i < ab->queue_count && st == CELERY_OK; i++) {
+        if (!ab->queues[i].consuming)
+            continue;
+        st = amqp_cancel_queue(ab, i, err);
+        if (st == CELERY_OK)
+            st = start_consumer(ab, i, err);
+    }
+    return st;
+}
+
+/* Quorum queues refuse a global limit (540, which ends the connection): all
+ * consumers get their own. */
+static enum celery_status leave_global(struct amqp_broker *ab,
+                                       struct celery_error *err)
+{
+    ab->qos_global = false;
+    enum celery_status st = set_qos(ab, 0, true, err);
+    return st == CELERY_OK ? consume_again(ab, err) : st;
+}
+
+enum celery_status amqp_consume_queue(struct amqp_broker *ab, size_t queue,
+                                      struct celery_error *err)
+{
+    const char *name = ab->broker.queues[queue].name;
+    struct celery_error why = {0};
+    enum celery_status st =
+        amqp_declare_task_queue(ab->consumer, name, &ab->queues[queue], &why);
+    /* Somebody else's exclusive queue, a name we may not use: tried again. */
+    if (st == CELERY_CONFLICT) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "amqp_queue_not_consumed",
+                  LOG_STR("queue", name), LOG_STR("error", why.msg));
+        ab->retry_due = true;
+        return CELERY_OK;
+    }
+    if (st == CELERY_OK && ab->queues[queue].quorum && ab->qos_global)
+        st = leave_global(ab, &why);
+    if (st == CELERY_OK && ab->queues[queue].topic)
+        st = amqp_delayed_declare(ab, queue, &why);
+    if (st == CELERY_OK)
+        st = start_consumer(ab, queue, &why);
+    if (st != CELERY_OK && err != NULL)
+        *err = why;
+    return st;
 }
 
 enum celery_status amqp_apply_prefetch(struct amqp_broker *ab,
@@ -172,37 +185,53 @@ static amqp_table_entry_t int_argument(const char *key, int32_t value)
     return entry;
 }
 
-/* A queue of ours alone: of our mailbox, or for the neighbours' events. What the
- * connection before this one has left may still be there for a moment: then it is
- * tried again. */
-static enum celery_status consume_own(struct amqp_broker *ab,
-                                      amqp_channel_t channel, const char *name,
-                                      const char *exchange,
-                                      const char *routing_key, int32_t expires,
-                                      int32_t ttl, bool *ret_running,
-                                      struct celery_error *err)
+/* A queue of ours alone: of our mailbox, or for the neighbours' events. */
+struct own_queue {
+    amqp_channel_t channel;
+    const char *name;
+    const char *exchange;
+    const char *routing_key;
+    int32_t expires_ms;
+    int32_t ttl_ms;
+};
+
+static enum celery_status start_own(struct amqp_broker *ab,
+                                    const struct own_queue *own,
+                                    struct celery_error *err)
 {
     amqp_table_entry_t arguments[] = {
-        int_argument("x-expires", expires),
-        int_argument("x-message-ttl", ttl),
+        int_argument("x-expires", own->expires_ms),
+        int_argument("x-message-ttl", own->ttl_ms),
     };
-    const struct amqp_queue_spec spec = {.name = name,
+    const struct amqp_queue_spec spec = {.name = own->name,
                                          .exclusive = true,
                                          .auto_delete = true,
                                          .arguments = {2, arguments}};
     struct celery_error other = {0};
-    struct celery_error why = {0};
     enum celery_status st =
-        amqp_declare_queue(ab->consumer, &spec, &other, &why);
+        amqp_declare_queue(ab->consumer, &spec, &other, err);
     if (st == CELERY_OK)
-        st = amqp_bind(ab->consumer, name, exchange, routing_key, &why);
+        st = amqp_bind(ab->consumer, own->name, own->exchange, own->routing_key,
+                       err);
     if (st == CELERY_OK)
-        st = consume(ab, channel, name, "own", true, &why);
+        st = consume(ab, own->channel, own->name, "own", true, err);
+    return st;
+}
+
+/* What the connection before this one has left may still be there for a moment:
+ * then it is tried again. */
+static enum celery_status consume_own(struct amqp_broker *ab,
+                                      const struct own_queue *own,
+                                      bool *ret_running,
+                                      struct celery_error *err)
+{
+    struct celery_error why = {0};
+    enum celery_status st = start_own(ab, own, &why);
     *ret_running = st == CELERY_OK;
     if (st == CELERY_CONFLICT) {
         if (!ab->retry_due)
             LOG_EVENT(LOG_LEVEL_WARNING, "amqp_queue_not_ours",
-                      LOG_STR("queue", name), LOG_STR("error", why.msg),
+                      LOG_STR("queue", own->name), LOG_STR("error", why.msg),
                       LOG_STR("msg", "tried again every second"));
         ab->retry_due = true;
         return CELERY_OK;
@@ -216,16 +245,28 @@ static enum celery_status consume_mailboxes(struct amqp_broker *ab,
                                             struct celery_error *err)
 {
     enum celery_status st = CELERY_OK;
-    if (!ab->pidbox) {
-        char *name = xasprintf("%s.celery.pidbox", ab->nodename);
-        st = consume_own(ab, CHANNEL_PIDBOX, name, "celery.pidbox", "",
-                         PIDBOX_EXPIRES_MS, PIDBOX_TTL_MS, &ab->pidbox, err);
-        free(name);
-    }
+    char *name = xasprintf("%s.celery.pidbox", ab->nodename);
+    const struct own_queue pidbox = {
+        .channel = CHANNEL_PIDBOX,
+        .name = name,
+        .exchange = "celery.pidbox",
+        .routing_key = "",
+        .expires_ms = PIDBOX_EXPIRES_MS,
+        .ttl_ms = PIDBOX_TTL_MS,
+    };
+    const struct own_queue gossip = {
+        .channel = CHANNEL_GOSSIP,
+        .name = ab->event_queue,
+        .exchange = "celeryev",
+        .routing_key = "worker.#",
+        .expires_ms = EVENTS_EXPIRES_MS,
+        .ttl_ms = EVENTS_TTL_MS,
+    };
+    if (!ab->pidbox)
+        st = consume_own(ab, &pidbox, &ab->pidbox, err);
     if (st == CELERY_OK && !ab->gossip)
-        st = consume_own(ab, CHANNEL_GOSSIP, ab->event_queue, "celeryev",
-                         "worker.#", EVENTS_EXPIRES_MS, EVENTS_TTL_MS,
-                         &ab->gossip, err);
+        st = consume_own(ab, &gossip, &ab->gossip, err);
+    free(name);
     return st;
 }
 
@@ -410,17 +451,18 @@ static enum celery_status on_method(struct amqp_broker *ab,
     }
     if (input->method.id != AMQP_CHANNEL_CLOSE_METHOD)
         return CELERY_OK;
-    enum celery_status st =
-        amqp_fail_closed(err, &input->method, "RabbitMQ closed a channel");
-    if (input->channel == CHANNEL_TASKS)
-        return CELERY_CLOSED; /* the claims are gone: consumer_timeout, … */
+    if (input->channel == CHANNEL_TASKS) {
+        /* The claims are gone: consumer_timeout, a tag that was unknown. */
+        (void)amqp_fail_closed(err, &input->method,
+                               "RabbitMQ closed a channel");
+        return CELERY_CLOSED;
+    }
     if (input->channel == CHANNEL_PIDBOX)
         ab->pidbox = false;
     if (input->channel == CHANNEL_GOSSIP)
         ab->gossip = false;
     ab->retry_due = true;
-    st = amqp_conn_reopen(ab->consumer, input->channel, err);
-    return st;
+    return amqp_conn_reopen(ab->consumer, input->channel, err);
 }
 
 static enum celery_status receive_consumer(struct amqp_broker *ab,
@@ -468,7 +510,9 @@ enum celery_status amqp_receive(struct broker *broker, bool *ret_wake,
     struct amqp_broker *ab = amqp_broker(broker);
     struct celery_error why = {0};
     enum celery_status st = CELERY_OK;
+    uint64_t count = 0;
     *ret_wake = false;
+    (void)!read(ab->wake_fd, &count, sizeof count);
     if (ab->producer != NULL && receive_producer(ab, &why) != CELERY_OK) {
         LOG_EVENT(LOG_LEVEL_WARNING, "amqp_publisher_lost",
                   LOG_STR("error", why.msg));
@@ -479,5 +523,6 @@ enum celery_status amqp_receive(struct broker *broker, bool *ret_wake,
     if (st == CELERY_OK && ab->consumer != NULL && ab->retry_due
         && clock_monotonic_us() >= ab->retry_at_us)
         st = amqp_consume_missing(ab, err);
+    amqp_wake_if_pending(ab);
     return st != CELERY_OK ? amqp_drop(ab, st) : st;
 }

@@ -123,45 +123,56 @@ static bool tells_quorum(const struct celery_error *answer)
         && strstr(answer->msg, "'quorum'") != NULL;
 }
 
+/* A binding that we may not make is somebody else's business. */
+static enum celery_status bind_own(struct amqp_conn *conn, const char *queue,
+                                   struct celery_error *err)
+{
+    struct celery_error why = {0};
+    enum celery_status st = amqp_bind(conn, queue, queue, queue, &why);
+    if (st == CELERY_CONFLICT) {
+        note_refused("binding", queue, &why);
+        return CELERY_OK;
+    }
+    if (st != CELERY_OK && err != NULL)
+        *err = why;
+    return st;
+}
+
+/* The exchange of the queue's name, the queue, the binding. Names that start with
+ * "amq." are the server's: such a queue has no exchange. */
+static enum celery_status declare_three(struct amqp_conn *conn,
+                                        const char *queue, bool *ret_topic,
+                                        struct celery_error *ret_other,
+                                        struct celery_error *err)
+{
+    const struct amqp_queue_spec spec = {.name = queue, .durable = true};
+    enum celery_status st =
+        amqp_declare_exchange(conn, queue, "direct", true, ret_topic, err);
+    bool has_exchange = st == CELERY_OK;
+    if (st == CELERY_OK || st == CELERY_CONFLICT)
+        st = amqp_declare_queue(conn, &spec, ret_other, err);
+    if (st == CELERY_OK && has_exchange)
+        st = bind_own(conn, queue, err);
+    return st;
+}
+
 enum celery_status amqp_declare_task_queue(struct amqp_conn *conn,
                                            const char *queue,
                                            struct amqp_queue *ret,
                                            struct celery_error *err)
 {
-    const struct amqp_queue_spec spec = {.name = queue, .durable = true};
     struct celery_error other = {0};
-    struct celery_error why = {0};
     bool topic = false;
-    /* Names that start with "amq." are the server's: no exchange for those. */
-    enum celery_status st =
-        amqp_declare_exchange(conn, queue, "direct", true, &topic, &why);
-    if (st != CELERY_OK && st != CELERY_CONFLICT)
-        goto failed;
-    bool has_exchange = st == CELERY_OK;
-    st = amqp_declare_queue(conn, &spec, &other, &why);
-    if (st != CELERY_OK)
-        goto failed;
-    if (has_exchange)
-        st = amqp_bind(conn, queue, queue, queue, &why);
-    if (st == CELERY_CONFLICT) {
-        note_refused("binding", queue, &why);
-        st = CELERY_OK;
-    }
-    if (st != CELERY_OK)
-        goto failed;
-    if (ret != NULL) {
-        ret->quorum = tells_quorum(&other);
-        ret->topic = topic;
-        if (other.detail != 0)
-            LOG_EVENT(LOG_LEVEL_INFO, "amqp_queue_taken_as_it_is",
-                      LOG_STR("queue", queue), LOG_BOOL("quorum", ret->quorum),
-                      LOG_STR("answer", other.msg));
-    }
+    enum celery_status st = declare_three(conn, queue, &topic, &other, err);
+    if (st != CELERY_OK || ret == NULL)
+        return st;
+    ret->quorum = tells_quorum(&other);
+    ret->topic = topic;
+    if (other.detail != 0)
+        LOG_EVENT(LOG_LEVEL_INFO, "amqp_queue_taken_as_it_is",
+                  LOG_STR("queue", queue), LOG_BOOL("quorum", ret->quorum),
+                  LOG_STR("answer", other.msg));
     return CELERY_OK;
-failed:
-    if (err != NULL)
-        *err = why;
-    return st;
 }
 
 enum celery_status amqp_count_messages(struct amqp_conn *conn,

@@ -13,7 +13,7 @@
 #include "broker/amqp/amqp_envelope.h"
 #include "log/log.h"
 
-enum { PRODUCER_HEARTBEAT_S = 0, BATCH_MAX = 1000 };
+enum { PRODUCER_HEARTBEAT_S = 0, BATCH_MAX = 10000 };
 
 bool amqp_is_declared(const struct amqp_broker *ab, const char *name)
 {
@@ -80,6 +80,11 @@ enum celery_status amqp_need_producer(struct amqp_broker *ab,
 {
     if (ab->producer != NULL)
         return CELERY_OK;
+    /* A worker's every event would wait for a host that does not answer. */
+    if (ab->nodename != NULL && clock_monotonic_us() < ab->producer_at_us)
+        return celery_fail(err, CELERY_CLOSED,
+                           "the publishing connection is away");
+    ab->producer_at_us = clock_monotonic_us() + AMQP_RETRY_US;
     const struct amqp_endpoint *ep = &ab->endpoints.list[ab->endpoint];
     /* Nobody sends heartbeats for a producer between two sends. */
     const struct amqp_conn_options options = {
@@ -235,7 +240,10 @@ enum celery_status amqp_publish(struct broker *broker,
     enum celery_status st = CELERY_OK;
     size_t at = 0;
     *ret_sent = 0;
-    if (!broker->connected)
+    /* A worker connects in its loop, which then knows that its claims are gone. */
+    if (!broker->connected && ab->nodename != NULL)
+        st = celery_fail(err, CELERY_CLOSED, "not connected");
+    else if (!broker->connected)
         st = broker_connect(broker, err);
     while (at < count && st == CELERY_OK) {
         if (messages[at].route != BROKER_TO_QUEUE) {

@@ -159,9 +159,8 @@ static enum celery_status bury(struct amqp_broker *ab,
     init_amqp_pool(&pool, 4096);
     for (size_t i = 0; i < count && st == CELERY_OK; i++) {
         struct broker_settlement *s = &settlements[i];
-        if (s->how != BROKER_DEAD_LETTER || s->lost)
+        if (!s->kept)
             continue;
-        s->kept = true;
         of[n] = s;
         st = amqp_dead_of_raw(ab, s, &pool, &items[n], err);
         n += st == CELERY_OK;
@@ -193,15 +192,17 @@ enum celery_status amqp_settle(struct broker *broker,
     for (size_t i = 0; i < count; i++) {
         struct broker_settlement *s = &settlements[i];
         uint64_t tag = tag_of_text(ab, s->tag);
-        s->kept = false;
         s->lost = find_claim(ab, tag) == NULL;
-        dead |= s->how == BROKER_DEAD_LETTER && !s->lost;
+        s->kept = s->how == BROKER_DEAD_LETTER && !s->lost;
+        dead |= s->kept && clock_monotonic_us() >= ab->bury_at_us;
         if (s->how == BROKER_ACK && !s->lost)
             tags[tag_count++] = tag;
     }
     if (dead
-        && bury(ab, settlements, count, tags, &tag_count, &why) != CELERY_OK)
+        && bury(ab, settlements, count, tags, &tag_count, &why) != CELERY_OK) {
+        ab->bury_at_us = clock_monotonic_us() + AMQP_RETRY_US;
         amqp_note_dead_failed(&why);
+    }
     /* The publishing side's failure keeps dead letters; acks go on. */
     st = amqp_ack_tags(ab, tags, tag_count, err);
     for (size_t i = 0; i < count && st == CELERY_OK; i++) {

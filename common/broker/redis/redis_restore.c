@@ -19,7 +19,12 @@
 #include "celery/json_scan.h"
 #include "log/log.h"
 
-enum { MUTEX_MS = 300000, SCAN_COUNT = 1000, EXPIRED_MAX = 1000 };
+enum {
+    MUTEX_MS = 60000, /* each move asks again by itself: it only saves work */
+    MUTEX_TOKEN_MAX = CELERY_TASK_ID_LEN + 1 + PROCESS_IDENTITY_MAX + 1,
+    SCAN_COUNT = 1000,
+    EXPIRED_MAX = 1000
+};
 
 struct restored {
     char *tag;
@@ -62,28 +67,6 @@ static int newest_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* kombu's Mutex: SET NX PX, released by compare and delete. *ret_token empty:
- * somebody else holds it. */
-static enum celery_status take_mutex(struct redis_broker *rb,
-                                     char ret_token[CELERY_TASK_ID_LEN + 1],
-                                     struct celery_error *err)
-{
-    char *mutex = redis_key(rb, "unacked_mutex");
-    redisReply *reply = NULL;
-    random_id(ret_token);
-    redis_appendf(rb->commands, "SET %s %s NX PX %d", mutex, ret_token,
-                  MUTEX_MS);
-    free(mutex);
-    enum celery_status st =
-        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
-    if (st != CELERY_OK)
-        return st;
-    if (reply->type == REDIS_REPLY_NIL)
-        ret_token[0] = '\0';
-    freeReplyObject(reply);
-    return CELERY_OK;
-}
-
 /* Deletes a key as long as it says the same. */
 static enum celery_status delete_if(struct redis_broker *rb, const char *key,
                                     const char *value, struct celery_error *err)
@@ -93,6 +76,64 @@ static enum celery_status delete_if(struct redis_broker *rb, const char *key,
                   "return redis.call('DEL', KEYS[1]) end return 0",
                   key, value);
     return redis_expect_ok(rb->commands, 1, redis_broker_deadline(rb), err);
+}
+
+/* kombu's Mutex: SET NX PX, released by compare and delete. */
+static enum celery_status try_mutex(struct redis_broker *rb, const char *mutex,
+                                    const char *token, bool *ret_taken,
+                                    struct celery_error *err)
+{
+    redisReply *reply = NULL;
+    redis_appendf(rb->commands, "SET %s %s NX PX %d", mutex, token, MUTEX_MS);
+    enum celery_status st =
+        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
+    if (st != CELERY_OK)
+        return st;
+    *ret_taken = reply->type != REDIS_REPLY_NIL;
+    freeReplyObject(reply);
+    return CELERY_OK;
+}
+
+/* A worker that was killed while it held the mutex does not keep others on its host
+ * from it. */
+static enum celery_status break_mutex(struct redis_broker *rb,
+                                      const char *mutex,
+                                      struct celery_error *err)
+{
+    redisReply *reply = NULL;
+    redis_appendf(rb->commands, "GET %s", mutex);
+    enum celery_status st =
+        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
+    if (st != CELERY_OK)
+        return st;
+    const char *space =
+        reply->type == REDIS_REPLY_STRING ? strchr(reply->str, ' ') : NULL;
+    if (space != NULL && process_is_gone(space + 1))
+        st = delete_if(rb, mutex, reply->str, err);
+    freeReplyObject(reply);
+    return st;
+}
+
+/* *ret_token empty: somebody else holds it. */
+static enum celery_status take_mutex(struct redis_broker *rb,
+                                     char ret_token[MUTEX_TOKEN_MAX],
+                                     struct celery_error *err)
+{
+    char *mutex = redis_key(rb, "unacked_mutex");
+    char id[CELERY_TASK_ID_LEN + 1];
+    bool taken = false;
+    random_id(id);
+    (void)snprintf(ret_token, MUTEX_TOKEN_MAX, "%s %s", id, rb->identity);
+    enum celery_status st = try_mutex(rb, mutex, ret_token, &taken, err);
+    if (st == CELERY_OK && !taken) {
+        st = break_mutex(rb, mutex, err);
+        if (st == CELERY_OK)
+            st = try_mutex(rb, mutex, ret_token, &taken, err);
+    }
+    free(mutex);
+    if (!taken)
+        ret_token[0] = '\0';
+    return st;
 }
 
 static enum celery_status release_mutex(struct redis_broker *rb,
@@ -328,7 +369,7 @@ static enum celery_status restore_if_dead(struct redis_broker *rb,
                                           const char *uuid,
                                           struct celery_error *err)
 {
-    char token[CELERY_TASK_ID_LEN + 1];
+    char token[MUTEX_TOKEN_MAX];
     bool alive = true;
     enum celery_status st = is_alive(rb, uuid, &alive, err);
     if (st != CELERY_OK || alive)
@@ -392,7 +433,7 @@ enum celery_status redis_restore_orphans(struct redis_broker *rb,
 enum celery_status redis_restore_expired(struct redis_broker *rb,
                                          struct celery_error *err)
 {
-    char token[CELERY_TASK_ID_LEN + 1];
+    char token[MUTEX_TOKEN_MAX];
     enum celery_status st = take_mutex(rb, token, err);
     if (st != CELERY_OK || token[0] == '\0')
         return st;

@@ -21,7 +21,7 @@ extern "C" {
 struct celery_producer;
 
 struct celery_producer_options {
-    const char *broker_url; /* redis://, rediss://, unix, filesystem:// */
+    const char *broker_url; /* redis://, amqp://, filesystem:// */
     const char
         *transport_options; /* broker_transport_options as JSON, or NULL */
     double timeout_s;       /* of one send, connecting included; 0: 5 s */

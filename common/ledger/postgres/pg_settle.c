@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "ledger/ledger_row.h"
 #include "ledger/postgres/pg_ledger.h"
 
@@ -60,10 +61,12 @@ static enum celery_status settle(struct pg_pool *pool,
     for (size_t i = 0; i < count; i++)
         pg_put_uuid(&params, tx_ids[i]);
     pg_end_array(&params);
+    FAILPOINT("before-commit");
     enum celery_status st =
         pg_run_once(pool, settle_sql, &params, &result, err);
     if (st != CELERY_OK)
         return st;
+    FAILPOINT("after-commit");
     for (size_t i = 0; i < count && (int)i < PQntuples(result); i++)
         read_row(result, (int)i, &ret[i]);
     PQclear(result);

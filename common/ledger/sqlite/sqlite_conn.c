@@ -11,6 +11,7 @@
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/lock.h"
 #include "base/random_id.h"
 #include "base/xalloc.h"
@@ -281,7 +282,9 @@ enum celery_status sqlite_commit(struct sqlite_db *db, struct sqlite_conn *conn,
                                  struct celery_error *err)
 {
     reset_all(conn);
+    FAILPOINT("before-commit");
     enum celery_status st = sqlite_script(conn, "COMMIT", err);
+    FAILPOINT("after-commit");
     if (st != CELERY_OK)
         (void)!sqlite_script(conn, "ROLLBACK", NULL);
     give_writer(db);
