@@ -231,7 +231,7 @@ function Invoke-Checks {
 Write-Log "Smoke test of $StagingHost"
 $code = Invoke-Checks
 Write-Log "Artifacts in ${ArtifactDir}:"
-foreach ($file in Get-ChildItem $ArtifactDir) {
+foreach ($file in Get-ChildItem $ArtifactDir -File) {
     if ($file.Length -gt 0) { Write-Log "   $($file.Name)" }
 }
 if ($code -eq 0) {

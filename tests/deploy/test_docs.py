@@ -6,6 +6,7 @@ A block of commands is run as it stands unless a comment above it says otherwise
 `<!-- needs: cluster -->`, `docker` or `time` for what no test here can run (its
 syntax, its files and its programs' names are looked at all the same), and
 `<!-- tested-by: FILE -->` for what another test runs."""
+import concurrent.futures
 import hashlib
 import hmac
 import json
@@ -112,7 +113,9 @@ def surroundings(tmp_path_factory):
         WEBHOOK_SECRET=harness.SECRET)
     env["PATH"] = f"{harness.BUILD / 'api'}:{harness.BUILD / 'worker'}:{env['PATH']}"
     yield env
-    for process in (api, worker, redis, postgres):
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(lambda process: process.stop(), (api, worker)))
+    for process in (redis, postgres):
         process.stop()
 
 
