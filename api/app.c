@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "base/supervisor.h"
 #include "base/url.h"
 #include "base/xalloc.h"
 #include "certificates.h"
@@ -269,6 +270,7 @@ static int start(struct app *app)
         st = start_http(app, &err);
     if (st == CELERY_OK) {
         log_start(app);
+        (void)supervisor_ready("serving");
         return APP_OK;
     }
     LOG_EVENT(LOG_LEVEL_CRITICAL, "api_not_started", LOG_STR("error", err.msg));
@@ -292,6 +294,7 @@ static bool must_stop(const struct app *app)
     if (!took_signal(app, &signal) || signal == SIGHUP)
         return false;
     LOG_EVENT(LOG_LEVEL_INFO, "api_stopping", LOG_INT("signal", signal));
+    (void)supervisor_stopping("finishing requests");
     return true;
 }
 

