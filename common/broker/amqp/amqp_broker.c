@@ -4,6 +4,7 @@
  * fails), closing, and the small calls.
  */
 #include "broker/amqp/amqp_broker.h"
+#include "broker/amqp/amqp_dead.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -344,6 +345,7 @@ const struct broker_driver amqp_broker_driver = {
     .cancel = amqp_cancel,
     .stop = amqp_stop,
     .depth = amqp_depth,
+    .dead_each = amqp_dead_each,
     .publish = amqp_publish,
     .info = amqp_info,
     .claims_end_with_connection = true,

@@ -24,6 +24,12 @@ enum celery_status amqp_dead_of_copy(struct amqp_broker *ab, const char *queue,
                                      struct celery_error *err)
     CELERY_MUST_CHECK;
 
+/* amqp_dead_each.c */
+enum celery_status amqp_dead_each(struct broker *broker, const char *queue,
+                                  broker_dead_fn fn, void *arg,
+                                  struct broker_dead_counts *ret,
+                                  struct celery_error *err) CELERY_MUST_CHECK;
+
 void amqp_note_dead_failed(const struct celery_error *err);
 
 #endif /* BROKER_AMQP_AMQP_DEAD_H */

@@ -358,6 +358,11 @@ static bool is_mark(amqp_bytes_t key)
         "x-last-death-queue",
         "x-last-death-reason",
     };
+    /* Facts of dead letters, ours; x-death is RabbitMQ's. */
+    static const char facts[] = "x-dead-";
+    if (key.len >= sizeof facts - 1
+        && memcmp(key.bytes, facts, sizeof facts - 1) == 0)
+        return true;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (key.len == strlen(names[i])
             && memcmp(key.bytes, names[i], key.len) == 0)

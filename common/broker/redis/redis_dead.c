@@ -41,6 +41,9 @@ struct walk {
     broker_dead_fn fn;
     void *arg;
     struct broker_dead_counts *counts;
+    size_t
+        left; /* entries that stood there at the start: what is replayed may come
+                  * back meanwhile */
     bool stop;
 };
 
@@ -110,9 +113,10 @@ static enum celery_status handle_page(struct walk *walk,
                        &page, err);
     if (st != CELERY_OK)
         return st;
-    walk->stop = page->elements == 0;
-    for (size_t i = page->elements; i > 0 && st == CELERY_OK && !walk->stop;
-         i--) {
+    walk->stop = page->elements == 0 || walk->left == 0;
+    for (size_t i = page->elements;
+         i > 0 && walk->left > 0 && st == CELERY_OK && !walk->stop; i--) {
+        walk->left--;
         const redisReply *entry = page->element[i - 1];
         st = handle_entry(walk, (struct celery_str){entry->str, entry->len},
                           err);
@@ -134,7 +138,14 @@ enum celery_status redis_dead_each(struct broker *broker, const char *queue,
                         .fn = fn,
                         .arg = arg,
                         .counts = ret};
-    enum celery_status st = CELERY_OK;
+    redisReply *reply = NULL;
+    redis_appendf(rb->commands, "LLEN %s", walk.dead);
+    enum celery_status st =
+        redis_ok_reply(rb->commands, redis_broker_deadline(rb), &reply, err);
+    if (st == CELERY_OK) {
+        walk.left = (size_t)reply->integer;
+        freeReplyObject(reply);
+    }
     while (st == CELERY_OK && !walk.stop)
         st = handle_page(&walk, err);
     free(name);
