@@ -86,7 +86,8 @@ static void note(struct celery_request *req, void *data)
         celery_raise(req, "OSError", NULL, "cannot note in T_NOTES");
     if (fd >= 0)
         (void)close(fd);
-    (void)celery_sleep(req, 0.002);
+    const char *seconds = getenv("T_NOTE_SECONDS");
+    (void)celery_sleep(req, seconds != NULL ? strtod(seconds, NULL) : 0.002);
 }
 
 static void reject(struct celery_request *req, void *data)

@@ -180,7 +180,8 @@ def test_faults_under_load(broker, tmp_path, started):
         server.broker, server.backend = server.url(server.port), None
         load = Load(server)
         load.publish(3000)
-        worker = load.worker(broker=server.url(proxy.port))
+        # Slow tasks: the backlog must outlast a fault.
+        worker = load.worker(broker=server.url(proxy.port), T_NOTE_SECONDS="0.01")
         started.append(worker)
         kinds = list(server.weights)
         # Each kind once, then by weight.
