@@ -24,7 +24,7 @@ cd "$(dirname "$0")/.."
 
 usage() { sed -n '4,19s/^# \{0,1\}//p' "$0"; }
 
-DEFAULT=(format unit clang tidy threads model fuzz system)
+DEFAULT=(format unit clang tidy threads model fuzz system deploy)
 case ${1:-} in
   -h | --help) usage; exit 0 ;;
   '') suites=("${DEFAULT[@]}") ;;

@@ -88,8 +88,14 @@ static bool is_address(const char *host)
 static bool expect_host(SSL *ssl, const char *host, bool any_host)
 {
     bool address = is_address(host);
-    if (!address && SSL_set_tlsext_host_name(ssl, host) != 1)
-        return false;
+    if (!address) {
+        /* OpenSSL's macro wants text that it could change. */
+        char *name = xstrdup(host);
+        bool named = SSL_set_tlsext_host_name(ssl, name) == 1;
+        free(name);
+        if (!named)
+            return false;
+    }
     if (any_host)
         return true;
     return address

@@ -43,6 +43,7 @@ def real(request, redis, postgres_server, tmp_path):
         database = postgres_server.new_database()
         ledger = postgres_server.url(database)
         server, postgres, folder = redis, postgres_server, tmp_path
+        redis = server
 
     if request.param == "rabbitmq":
         Setup.rabbitmq = request.getfixturevalue("rabbitmq")

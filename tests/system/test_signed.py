@@ -7,6 +7,7 @@ import subprocess
 
 import harness
 from harness import ModuleWorker, Process, wait_for
+from test_dead import dead_entries
 from test_interop import python_env, python_worker, real  # noqa: F401
 
 KEYS = "k2:0123456789abcdef0123,k1:fedcba9876543210fedc"
@@ -33,8 +34,7 @@ def result(real, task_id):
 
 
 def dead(real):
-    entries = real.server.client().lrange("celery.dead", 0, -1)
-    return [json.loads(e.split(b"\n")[0])["x-dead-reason"] for e in entries]
+    return [facts["x-dead-reason"] for facts, _ in dead_entries(real)]
 
 
 def strict_worker(real, started, **settings):

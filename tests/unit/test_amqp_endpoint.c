@@ -76,7 +76,7 @@ START_TEST(options)
         NULL);
     const struct amqp_endpoint *ep = &eps.list[0];
     ck_assert_int_eq(ep->heartbeat_s, 7);
-    ck_assert_double_eq(ep->connect_timeout_s, 2.5);
+    ck_assert_double_eq_tol(ep->connect_timeout_s, 2.5, 1e-9);
     ck_assert_str_eq(ep->ca_certs, "/ca");
     ck_assert_str_eq(ep->certfile, "c");
     ck_assert_str_eq(ep->keyfile, "k");
