@@ -194,7 +194,7 @@ suite_system() {
   (cd tests/system && CRICALGO_BUILD=$PWD/../../$ASAN_BUILD \
     CRICALGO_PY57=$VENV_57/bin/python CRICALGO_PY52=$VENV_52/bin/python \
     "$VENV_57/bin/python" -m pytest -q -p no:cacheprovider --timeout 300 --durations 10 \
-    --ignore=test_api.py "${select[@]}") >"$log" 2>&1
+    --ignore=test_api.py -m "${T_MARK:-not chaos}" "${select[@]}") >"$log" 2>&1
   local status=$? summary
   summary=$(tail -n 1 "$log")
   passed=$((passed + $(count_of passed "$summary")))
@@ -206,6 +206,9 @@ suite_system() {
     tail -n 14 "$log" >&2
   fi
 }
+
+# The system tests that take minutes.
+suite_chaos() { T_MARK=chaos suite_system; }
 
 # What the newest Celery writes, recorded on a Redis of its own (about 2 minutes),
 # against our codec.

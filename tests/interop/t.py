@@ -2,7 +2,9 @@
 """The tasks of t.c for a Python worker, and a process_deposit that settles with
 the schema's own function. URLs come from the environment."""
 
+import json
 import os
+import time
 
 from celery import Celery
 
@@ -11,7 +13,8 @@ app.conf.update(
     task_default_queue="celery",
     worker_prefetch_multiplier=int(os.environ.get("T_PREFETCH", "4")),
     task_acks_late=os.environ.get("T_ACKS_LATE") == "1",
-    broker_transport_options={"visibility_timeout": int(os.environ.get("T_VISIBILITY", "3600"))},
+    broker_transport_options={"visibility_timeout": int(os.environ.get("T_VISIBILITY", "3600")),
+                              **json.loads(os.environ.get("T_TRANSPORT", "{}"))},
     broker_connection_retry_on_startup=True,
 )
 
@@ -43,6 +46,14 @@ def note(self):
 @app.task(name="t.boom")
 def boom(message):
     raise ValueError(message)
+
+
+@app.task(name="t.mark", bind=True)
+def mark(self, seconds):
+    """Writes down that it starts, one line for each time, then sleeps."""
+    with open(os.environ["T_STARTS"], "a") as starts:
+        starts.write(f"python {self.request.id}\n")
+    time.sleep(seconds)
 
 
 @app.task(name="app.tasks.deposits.process_deposit", acks_late=True)

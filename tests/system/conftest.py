@@ -8,6 +8,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "chaos: takes minutes; scripts/test.sh chaos runs it")
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory):
     server = harness.Redis(tmp_path_factory.mktemp("redis"))

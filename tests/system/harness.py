@@ -23,6 +23,7 @@ API = BUILD / "api" / "cricalgo-api"
 WORKER = BUILD / "worker" / "cricalgo-worker"
 CELERYC = BUILD / "worker" / "celeryc"
 MODULE = BUILD / "tests" / "interop" / "t.so"
+CLOCK_OFF = BUILD / "tests" / "interop" / "clock_off.so"
 # Python interpreters of the venvs with Celery 5.7.0 and 5.2.7.
 PY57 = os.environ.get("CRICALGO_PY57", "python3")
 PY52 = os.environ.get("CRICALGO_PY52", "python3")
@@ -105,17 +106,18 @@ class Process:
 
 
 class Redis:
-    def __init__(self, folder, *extra):
+    def __init__(self, folder, *extra, env=None):
         self.folder = pathlib.Path(folder)
         self.port = free_port()
         self.extra = extra
+        self.env = env
         self.process = None
         self.start()
 
     def start(self):
         self.process = Process("redis", [
             "redis-server", "--port", self.port, "--bind", LOOPBACK, "--save", "",
-            "--appendonly", "no", "--dir", self.folder, *self.extra], self.folder)
+            "--appendonly", "no", "--dir", self.folder, *self.extra], self.folder, self.env)
         wait_for(lambda: self.cli("PING") == "PONG", "redis answers PING")
 
     def url(self, db=0):

@@ -21,12 +21,21 @@ def python_env(setup, **more):
         PYTHONDONTWRITEBYTECODE="1", **more)
 
 
-def python_worker(setup, started, release="5.7.0", *options, **more):
+def start_python_worker(setup, started, release="5.7.0", *options, **more):
+    """Without waiting for it: several start at the same time."""
     name = f"py{release.replace('.', '')}@python"
     worker = Process("pyworker", [
         RELEASES[release], "-m", "celery", "-A", "t", "worker", "-l", "info", "-n", name,
         *options], setup.folder, python_env(setup, **more), cwd=INTEROP)
     started.append(worker)
+    return worker
+
+
+def python_worker(setup, started, release="5.7.0", *options, **more):
+    return python_ready(start_python_worker(setup, started, release, *options, **more))
+
+
+def python_ready(worker):
     wait_for(lambda: " ready." in worker.log() or not worker.alive(),
              "the Python worker is ready", 60)
     assert worker.alive(), worker.log()
@@ -184,8 +193,8 @@ def test_tools_while_every_slot_is_busy(real, started):
     assert stats["pool"]["max-concurrency"] == 2 and len(stats["pool"]["processes"]) == 2
     assert stats["prefetch_count"] == 8 and isinstance(stats["clock"], str)
     assert inspect(real, "registered", "busy@test") == sorted(
-        ["t.add", "t.boom", "t.die", "t.echo", "t.late", "t.noop", "t.note", "t.reject", "t.retry",
-         "t.sleep"])
+        ["t.add", "t.boom", "t.die", "t.echo", "t.late", "t.mark", "t.noop", "t.note", "t.reject",
+         "t.retry", "t.sleep"])
     assert [q["name"] for q in inspect(real, "active_queues", "busy@test")] == ["celery"]
     assert inspect(real, "scheduled", "busy@test") == []
     assert inspect(real, "revoked", "busy@test") == []

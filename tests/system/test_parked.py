@@ -22,7 +22,7 @@ def on_redis(redis, tmp_path):
     return Setup
 
 
-def envelope(task, args, eta=None):
+def envelope(task, args, eta=None, queue="celery"):
     """A message as kombu writes it, without a process for each."""
     task_id = str(uuid.uuid4())
     body = base64.b64encode(json.dumps([args, {}, None]).encode()).decode()
@@ -33,7 +33,7 @@ def envelope(task, args, eta=None):
                     "parent_id": None, "group": None, "eta": at, "expires": None, "retries": 0,
                     "timelimit": [None, None], "argsrepr": "()", "kwargsrepr": "{}"},
         "properties": {"correlation_id": task_id, "reply_to": "", "delivery_mode": 2,
-                       "delivery_info": {"exchange": "", "routing_key": "celery"}, "priority": 0,
+                       "delivery_info": {"exchange": "", "routing_key": queue}, "priority": 0,
                        "body_encoding": "base64", "delivery_tag": str(uuid.uuid4())}})
 
 

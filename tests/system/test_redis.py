@@ -2,6 +2,7 @@
 """Redis as it is run in earnest: TLS, a user with few rights, Sentinel, a socket."""
 
 import json
+import signal
 import subprocess
 import time
 
@@ -286,3 +287,89 @@ def test_sentinel_failover(tmp_path, started):
         for node in sentinels.nodes:
             if node.process.alive():
                 node.stop()
+
+
+def test_replies_leave_nothing_behind(redis, tmp_path, started):
+    """A reply expires with nobody to read it, and to a client that has gone, that
+    is whose binding is gone, none is written."""
+    import kombu
+    from kombu.pidbox import Mailbox
+
+    worker = ModuleWorker(tmp_path, redis.url(0), redis.url(1), "-c", "1").ready()
+    started.append(worker)
+    client = redis.client()
+    with kombu.Connection(redis.url(0)) as connection, connection.channel() as channel:
+        gone, there = Mailbox("celery", type="fanout"), Mailbox("celery", type="fanout")
+        # Both ask; one does not wait for its answer. When the second is answered, the
+        # first has been seen.
+        worker.child.send_signal(signal.SIGSTOP)
+        gone._publish("ping", {}, reply_ticket="1", channel=channel)
+        there._publish("ping", {}, reply_ticket="2", channel=channel)
+        gone.reply_queue(channel).delete()
+        worker.child.send_signal(signal.SIGCONT)
+        key = there.reply_queue.name
+        wait_for(lambda: client.llen(key) == 1, "the reply")
+        assert b'"ticket"' in client.lindex(key, 0)
+        wait_for(lambda: 0 < client.ttl(key) <= 60, "it expires")
+        assert client.keys("*-*.reply.celery.pidbox") == [key.encode()]
+    assert worker.stop() == 0
+
+
+def test_no_peer_sweeps_our_bindings(redis, tmp_path, started):
+    """A 5.7 peer removes binding tables whose deadline has passed and that list no
+    queue for good: ours have either. The peer sweeps twice a second here."""
+    worker = ModuleWorker(tmp_path, redis.url(0), redis.url(1), "-c", "1", "-Q", "celery,mine",
+                          node="kept@test").ready()
+    started.append(worker)
+    client = redis.client()
+
+    def ours():
+        return {queue: (client.smembers(f"_kombu.binding.{queue}"),
+                        client.smembers(f"_kombu.binding_permanent.{queue}"))
+                for queue in ("celery", "mine")}
+
+    bound = ours()
+    for queue in ("celery", "mine"):
+        row = f"{queue}\x06\x16\x06\x16{queue}".encode()
+        assert bound[queue] == ({row}, {row})
+    pidbox = b"\x06\x16\x06\x16kept@test.celery.pidbox"
+    assert client.smembers("_kombu.binding.celery.pidbox") == {pidbox}
+    now = client.time()[0] * 1000
+    assert now + 3_500_000 < client.zscore("_kombu.binding_deadlines", "celery.pidbox") \
+        <= now + 3_602_000
+    # As after an hour without us, and a table of somebody who is gone.
+    client.zadd("_kombu.binding_deadlines", {"celery": 1, "mine": 1, "gone": 1})
+    client.sadd("_kombu.binding.gone", "a\x06\x16\x06\x16b")
+    peer = Process("sweeper", [
+        harness.PY57, "-c",
+        "import sys, kombu.transport.redis as r; r.BINDING_SWEEP_INTERVAL = 0.5\n"
+        "from t import app; app.worker_main(sys.argv[1:])",
+        "worker", "-c", "1", "-n", "sweeper@python", "-Q", "other"], tmp_path,
+        python_env(Setup(tmp_path, redis.url(0), redis.url(1))), cwd=INTEROP)
+    started.append(peer)
+    wait_for(lambda: not client.exists("_kombu.binding.gone"), "the peer has swept")
+    assert set(client.zrange("_kombu.binding_deadlines", 0, -1)).isdisjoint({b"celery", b"mine"})
+    assert ours() == bound
+    assert pidbox in client.smembers("_kombu.binding.celery.pidbox")
+    assert worker.stop() == 0
+    assert peer.stop() == 0
+
+
+def test_results_expire(redis, tmp_path, started):
+    """After a day, or as CELERY_RESULT_EXPIRES says."""
+    client = redis.client(1)
+
+    def left(**settings):
+        worker = ModuleWorker(tmp_path, redis.url(0), redis.url(1), "-c", "1", **settings)
+        started.append(worker)
+        worker.ready()
+        sent = subprocess.run([harness.CELERYC, "call", "t.noop", "-b", redis.url(0)], text=True,
+                              env=harness.plain_env(), check=True, stdout=subprocess.PIPE)
+        key = f"celery-task-meta-{sent.stdout.strip()}"
+        wait_for(lambda: client.exists(key), "the result")
+        assert worker.stop() == 0
+        return client.ttl(key)
+
+    assert 86400 - 60 <= left() <= 86400
+    assert 100 - 60 <= left(CELERY_RESULT_EXPIRES=100) <= 100
+    assert left(CELERY_RESULT_EXPIRES=0) == -1, "0 is for ever, as in Celery"

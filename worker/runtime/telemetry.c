@@ -225,7 +225,8 @@ static const struct metric_desc dead_desc = {
     0};
 static const struct metric_desc oldest_desc = {
     "celery_c_oldest_claim_seconds",
-    "Age of the oldest claim that is not settled.",
+    "Seconds since what the oldest claim is stamped with; a running worker of "
+    "ours stamps 60 s ahead.",
     METRIC_GAUGE,
     {NULL},
     NULL,

@@ -21,6 +21,12 @@ enum {
 /* The two bytes between a queue's name and its priority step. */
 #define REDIS_SEP "\x06\x16"
 
+/* How far ahead of the server's time our claims are stamped. A peer gives back what
+ * is older than its visibility timeout by its own clock: with the time of the claim
+ * alone, a timeout below the 10 s between two stamps, or a clock that is further
+ * ahead than the timeout, would take from us what we are running. */
+#define REDIS_LEASE_AHEAD_S "60"
+
 struct redis_broker {
     struct broker broker;
     struct redis_endpoint endpoint;

@@ -2,9 +2,9 @@
 /*
  * A claim is a lease. kombu restores what has a score older than its visibility
  * timeout, and a peer's timeout may be smaller than ours: so ours are stamped
- * again every few seconds, parked ones with a score in the future, which kombu
- * leaves alone. And each worker says that it lives, so that the claims of one
- * that was killed return in seconds, not in an hour.
+ * again every few seconds, and each time with a score in the future, which kombu
+ * leaves alone; parked ones beyond their ETA. And each worker says that it lives,
+ * so that the claims of one that was killed return in seconds, not in an hour.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,15 +25,16 @@ enum {
 /* KEYS: unacked_index. ARGV: pairs of (tag, until or 0). XX: a tag that a peer
  * took over is not brought back. */
 static struct redis_script renew_script = {
-    .source = "local t = redis.call('TIME')\n"
-              "local now = t[1] + t[2] / 1000000\n"
-              "for i = 1, #ARGV, 2 do\n"
-              "  local at, till = now, tonumber(ARGV[i + 1])\n"
-              "  if till > now then at = math.min(till, now + 900) end\n"
-              "  redis.call('ZADD', KEYS[1], 'XX', string.format('%.6f', at), "
-              "ARGV[i])\n"
-              "end\n"
-              "return #ARGV\n"};
+    .source =
+        "local t = redis.call('TIME')\n"
+        "local now = t[1] + t[2] / 1000000\n"
+        "for i = 1, #ARGV, 2 do\n"
+        "  local till = math.max(now, tonumber(ARGV[i + 1]))\n"
+        "  local at = math.min(till + " REDIS_LEASE_AHEAD_S ", now + 900)\n"
+        "  redis.call('ZADD', KEYS[1], 'XX', string.format('%.6f', at), "
+        "ARGV[i])\n"
+        "end\n"
+        "return #ARGV\n"};
 
 enum celery_status redis_lease_load(struct redis_broker *rb,
                                     struct celery_error *err)

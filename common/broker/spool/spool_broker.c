@@ -18,8 +18,14 @@
 #include "base/clock.h"
 #include "base/url.h"
 #include "base/xalloc.h"
+#include "log/log.h"
 
-enum { ORPHANS_EVERY_S = 2, AGE_EVERY_S = 300 };
+enum {
+    DEFAULT_TIMEOUT_S = 5,
+    ORPHANS_EVERY_S = 2,
+    BIND_EVERY_S = 2,
+    AGE_EVERY_S = 300
+};
 
 enum celery_status spool_read(int dir, const char *name, struct celery_buf *buf,
                               struct celery_error *err)
@@ -56,6 +62,8 @@ enum celery_status spool_drop(struct spool_broker *sb, enum celery_status st)
     close_fd(&sb->claims_dir);
     close_fd(&sb->dead_dir);
     spool_index_done(&sb->index);
+    spool_index_done(&sb->young);
+    sb->bound = false;
     sb->broker.connected = false;
     return st;
 }
@@ -92,6 +100,9 @@ static enum celery_status spool_open(const struct broker_options *options,
     sb->own_dir = sb->dead_dir = sb->lock_fd = sb->inotify_fd = -1;
     sb->lead_fd = -1;
     sb->max_deliveries = options->max_deliveries;
+    sb->timeout_us = (int64_t)((options->timeout_s > 0 ? options->timeout_s
+                                                       : DEFAULT_TIMEOUT_S)
+                               * USEC_PER_SEC);
     sb->on_broadcast = options->on_broadcast;
     sb->broadcast_arg = options->broadcast_arg;
     if (options->nodename != NULL) {
@@ -194,6 +205,26 @@ static enum celery_status watch(struct spool_broker *sb,
                               sb->root, strerrordesc_np(errno));
 }
 
+/* Tasks run without it too: a peer that was stopped with the table's lock in its
+ * hand keeps us from remote control alone, and only until it lets go. */
+static enum celery_status bind_pidbox(struct spool_broker *sb,
+                                      int64_t timeout_us,
+                                      struct celery_error *err)
+{
+    enum celery_status st =
+        spool_bind(sb, "celery.pidbox", "", sb->pidbox, timeout_us, err);
+    sb->bound = st == CELERY_OK;
+    sb->bind_due_us =
+        clock_monotonic_us() + (int64_t)BIND_EVERY_S * USEC_PER_SEC;
+    if (st != CELERY_TIMEOUT)
+        return st;
+    if (timeout_us > 0)
+        LOG_EVENT(LOG_LEVEL_WARNING, "pidbox_not_bound",
+                  LOG_STR("error", err->msg),
+                  LOG_STR("msg", "no remote control until then"));
+    return CELERY_OK;
+}
+
 static enum celery_status spool_connect(struct broker *broker,
                                         struct celery_error *err)
 {
@@ -205,7 +236,7 @@ static enum celery_status spool_connect(struct broker *broker,
         if (st == CELERY_OK)
             st = watch(sb, err);
         if (st == CELERY_OK)
-            st = spool_bind(sb, "celery.pidbox", "", sb->pidbox, err);
+            st = bind_pidbox(sb, sb->timeout_us, err);
         if (st == CELERY_OK)
             list_queue(sb);
     }
@@ -248,10 +279,18 @@ static enum celery_status handle_event(struct spool_broker *sb,
     if ((event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0)
         return celery_fail(err, CELERY_CLOSED, "%s/queue was removed",
                            sb->root);
-    if ((event->mask & IN_Q_OVERFLOW) != 0)
+    if ((event->mask & IN_Q_OVERFLOW) != 0) {
         list_queue(sb);
-    else if (event->len > 0)
+    } else if (event->len > 0) {
+        bool aside = spool_index_remove(&sb->young, event->name);
+        /* What we, or a neighbour, have just put back is not looked at for that:
+         * it would be put back again at once. */
+        if (aside && (event->mask & IN_MOVED_TO) != 0) {
+            spool_index_add(&sb->young, event->name);
+            return CELERY_OK;
+        }
         spool_index_add(&sb->index, event->name);
+    }
     *ret_wake = true;
     return CELERY_OK;
 }
@@ -321,6 +360,8 @@ static enum celery_status spool_maintain(struct broker *broker,
         sb->orphans_due_us = now + (int64_t)ORPHANS_EVERY_S * USEC_PER_SEC;
         st = spool_restore_orphans(sb, err);
     }
+    if (st == CELERY_OK && !sb->bound && now >= sb->bind_due_us)
+        st = bind_pidbox(sb, 0, err);
     if (st == CELERY_OK && now >= sb->age_due_us) {
         sb->age_due_us = now + (int64_t)AGE_EVERY_S * USEC_PER_SEC;
         spool_age_out(sb);
@@ -379,7 +420,9 @@ static enum celery_status spool_depth(struct broker *broker, size_t queue,
     }
     *ret = (struct broker_depth){
         .ready =
-            (int64_t)spool_index_count(&sb->index, broker->queues[queue].name),
+            (int64_t)(spool_index_count(&sb->index, broker->queues[queue].name)
+                      + spool_index_count(&sb->young,
+                                          broker->queues[queue].name)),
         .unacked = sb->own_dir >= 0 ? count_files(sb->own_dir, ".") : 0,
         .dead = (int64_t)spool_dead_count(sb, broker->queues[queue].name),
         .oldest_s = -1,

@@ -34,9 +34,15 @@ struct spool_broker {
     int inotify_fd;
     char uuid[CELERY_TASK_ID_LEN + 1];
     struct spool_index index; /* messages that wait, by queue */
+    struct spool_index young; /* being written still: looked at again later */
+    int64_t young_due_us;
+    int64_t timeout_us;
+    bool bound;        /* our pidbox stands in the exchange's table */
+    bool tables_stuck; /* somebody did not let go of a table's lock */
     size_t rotation;
     unsigned max_deliveries;
     int64_t orphans_due_us;
+    int64_t bind_due_us;
     int64_t age_due_us;
 };
 
@@ -102,8 +108,10 @@ enum celery_status spool_publish(struct broker *broker,
                                  const struct broker_message *messages,
                                  size_t count, size_t *ret_sent,
                                  struct celery_error *err) CELERY_MUST_CHECK;
+/* CELERY_TIMEOUT: somebody held the table's lock for all of timeout_us. */
 enum celery_status spool_bind(struct spool_broker *sb, const char *exchange,
                               const char *routing_key, const char *queue,
-                              struct celery_error *err) CELERY_MUST_CHECK;
+                              int64_t timeout_us, struct celery_error *err)
+    CELERY_MUST_CHECK;
 
 #endif /* BROKER_SPOOL_SPOOL_BROKER_H */

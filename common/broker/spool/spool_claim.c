@@ -18,7 +18,12 @@
 #include "broker/dead_letter.h"
 #include "broker/spool/spool_broker.h"
 
-enum { CLAIM_BYTES = 1 << 20, YOUNG_S = 1, MESSAGE_BYTES_MAX = 64 << 20 };
+enum {
+    CLAIM_BYTES = 1 << 20,
+    YOUNG_S = 1,
+    YOUNG_EVERY_MS = 200,
+    MESSAGE_BYTES_MAX = 64 << 20
+};
 
 enum taken { TAKEN_GOOD, TAKEN_GONE, TAKEN_YOUNG, TAKEN_BROKEN };
 
@@ -50,6 +55,16 @@ static bool read_all(int fd, size_t size, struct celery_buf *buf)
             return false;
         celery_buf_append(buf, (struct celery_str){chunk, (size_t)n});
     }
+}
+
+/* Back where it was, but out of the way: whoever writes it may have been stopped,
+ * and what stands behind it need not wait. Its end is told (IN_CLOSE_WRITE) or
+ * found when it is looked at again. */
+static void put_aside(struct spool_broker *sb, const char *name)
+{
+    spool_index_add(&sb->young, name);
+    sb->young_due_us = clock_monotonic_us() + YOUNG_EVERY_MS * USEC_PER_MSEC;
+    (void)renameat(sb->own_dir, name, sb->queue_dir, name);
 }
 
 static enum taken take(struct spool_broker *sb, const char *name,
@@ -126,9 +141,7 @@ static enum celery_status claim_next(struct spool_broker *sb, size_t queue,
     case TAKEN_GONE:
         break;
     case TAKEN_YOUNG:
-        (void)renameat(sb->own_dir, name, sb->queue_dir, name);
-        spool_index_add(&sb->index, name);
-        *ret_stop = true;
+        put_aside(sb, name);
         break;
     case TAKEN_BROKEN:
         st = bury(sb, name, queue_name, "undecodable", "not a JSON object",
@@ -149,6 +162,9 @@ enum celery_status spool_claim(struct broker *broker, size_t max,
     *ret_count = 0;
     if (max > BROKER_CLAIM_MAX)
         max = BROKER_CLAIM_MAX;
+    bool look_again = clock_monotonic_us() >= sb->young_due_us;
+    for (size_t i = 0; i < broker->queue_count && look_again; i++)
+        spool_index_move(&sb->index, &sb->young, broker->queues[i].name);
     for (size_t i = 0; i < broker->queue_count; i++) {
         size_t queue = (sb->rotation + i) % broker->queue_count;
         bool stop = !broker->queues[queue].active;

@@ -88,6 +88,30 @@ static void reserve(struct spool_names *list)
     list->names = xrealloc(list->names, list->cap * sizeof list->names[0]);
 }
 
+/* Where name stands or would stand. */
+static size_t locate(const struct spool_names *list, const char *name,
+                     bool *ret_found)
+{
+    size_t low = list->head;
+    size_t high = list->count;
+    *ret_found = false;
+    /* Nearly always it is the newest. */
+    if (high > low && compare(list->names[high - 1], name) < 0)
+        return high;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare(list->names[middle], name);
+        *ret_found = order == 0;
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 void spool_index_add(struct spool_index *index, const char *name)
 {
     const char *queue = NULL;
@@ -95,21 +119,10 @@ void spool_index_add(struct spool_index *index, const char *name)
     if (!spool_queue_of(name, &queue, &len) || strlen(name) >= NAME_LEN_MAX)
         return;
     struct spool_names *list = find_or_add(index, queue, len);
-    size_t low = list->head;
-    size_t high = list->count;
-    /* Nearly always it is the newest. */
-    if (high > low && compare(list->names[high - 1], name) < 0)
-        low = high;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare(list->names[middle], name);
-        if (order == 0)
-            return;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    bool known = false;
+    size_t low = locate(list, name, &known);
+    if (known)
+        return;
     size_t after = list->count - low;
     reserve(list);
     low = list->count - after;
@@ -117,6 +130,33 @@ void spool_index_add(struct spool_index *index, const char *name)
             after * sizeof list->names[0]);
     list->names[low] = xstrdup(name);
     list->count++;
+}
+
+bool spool_index_remove(struct spool_index *index, const char *name)
+{
+    const char *queue = NULL;
+    size_t len = 0;
+    bool known = false;
+    struct spool_names *list =
+        spool_queue_of(name, &queue, &len) ? find(index, queue, len) : NULL;
+    size_t at = list != NULL ? locate(list, name, &known) : 0;
+    if (!known)
+        return false;
+    free(list->names[at]);
+    memmove(list->names + at, list->names + at + 1,
+            (list->count - at - 1) * sizeof list->names[0]);
+    list->count--;
+    return true;
+}
+
+void spool_index_move(struct spool_index *index, struct spool_index *from,
+                      const char *queue)
+{
+    char *name = NULL;
+    while ((name = spool_index_take(from, queue)) != NULL) {
+        spool_index_add(index, name);
+        free(name);
+    }
 }
 
 char *spool_index_take(struct spool_index *index, const char *queue)

@@ -32,6 +32,13 @@ bool spool_queue_of(const char *name, const char **ret_queue, size_t *ret_len);
 /* Notes that the file waits; a name that is known already is not added. */
 void spool_index_add(struct spool_index *index, const char *name);
 
+/* Takes out one name; false when it is not there. */
+bool spool_index_remove(struct spool_index *index, const char *name);
+
+/* Moves what waits in queue of from to index. */
+void spool_index_move(struct spool_index *index, struct spool_index *from,
+                      const char *queue);
+
 /* The oldest name of queue, taken out; NULL when none waits. The caller frees. */
 char *spool_index_take(struct spool_index *index, const char *queue);
 

@@ -2,7 +2,8 @@
 /*
  * Publishing to the spool: one file a message, under kombu's name; broadcasts
  * and replies by the exchange tables in control/, JSON arrays of [routing key,
- * pattern, queue], read under LOCK_SH and written whole under LOCK_EX.
+ * pattern, queue], read under LOCK_SH and written whole under LOCK_EX. No lock is
+ * waited for without end: a peer may have been stopped that holds it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -20,7 +22,11 @@
 #include "celery/json_scan.h"
 #include "celery/json_write.h"
 
-enum { TABLE_BYTES_MAX = 16 << 20 };
+enum {
+    TABLE_BYTES_MAX = 16 << 20,
+    LOCK_EVERY_MS = 5,
+    READ_LOCK_MS = 250,
+};
 
 void spool_name(const char *queue, char ret[SPOOL_NAME_MAX])
 {
@@ -77,6 +83,36 @@ static bool name_is_safe(const char *name)
     return len > 0 && len < SPOOL_NAME_MAX - 64 && strchr(name, '/') == NULL;
 }
 
+static enum celery_status lock_within(int fd, int how, int64_t timeout_us,
+                                      struct celery_error *err)
+{
+    int64_t deadline = clock_monotonic_us() + timeout_us;
+    while (flock(fd, how | LOCK_NB) != 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EWOULDBLOCK)
+            return celery_fail(err, CELERY_IO, "flock: %s",
+                               strerrordesc_np(errno));
+        if (clock_monotonic_us() >= deadline)
+            return celery_fail(err, CELERY_TIMEOUT,
+                               "another process holds the lock of an exchange "
+                               "table in control/");
+        const struct timespec pause = {0, LOCK_EVERY_MS * 1000000L};
+        (void)nanosleep(&pause, NULL);
+    }
+    return CELERY_OK;
+}
+
+/* To read without the lock is worse than with it and better than not at all: rows
+ * are added in one write, and half a table cannot be parsed. Once a lock was not to
+ * be had, it is not waited for again until it was. */
+static void lock_to_read(struct spool_broker *sb, int fd)
+{
+    int64_t patience = sb->tables_stuck ? 0 : READ_LOCK_MS * USEC_PER_MSEC;
+    sb->tables_stuck =
+        lock_within(fd, LOCK_SH, patience, NULL) == CELERY_TIMEOUT;
+}
+
 /* The exchange's table, or an empty array. The arena of the text is buf. */
 static struct celery_json read_table(struct spool_broker *sb,
                                      const char *exchange,
@@ -86,7 +122,7 @@ static struct celery_json read_table(struct spool_broker *sb,
     char *name = xasprintf("%s.exchange", exchange);
     int fd = openat(sb->control_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd >= 0) {
-        (void)flock(fd, LOCK_SH);
+        lock_to_read(sb, fd);
         char chunk[16384];
         ssize_t n = 0;
         buf->limit = TABLE_BYTES_MAX;
@@ -129,17 +165,23 @@ static void put_rows(struct celery_buf *out, struct celery_json table,
  * very file open. */
 enum celery_status spool_bind(struct spool_broker *sb, const char *exchange,
                               const char *routing_key, const char *queue,
-                              struct celery_error *err)
+                              int64_t timeout_us, struct celery_error *err)
 {
     struct celery_buf old = {.limit = TABLE_BYTES_MAX};
     struct celery_buf table_text = CELERY_BUF_INIT;
     struct celery_json table = {.type = CELERY_JSON_NONE};
     char *name = xasprintf("%s.exchange", exchange);
-    bool good = true;
     int fd = openat(sb->control_dir, name,
                     O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || flock(fd, LOCK_EX) != 0)
-        good = false;
+    bool good = fd >= 0;
+    if (good) {
+        enum celery_status st = lock_within(fd, LOCK_EX, timeout_us, err);
+        if (st != CELERY_OK) {
+            (void)close(fd);
+            free(name);
+            return st;
+        }
+    }
     char chunk[16384];
     ssize_t n = 0;
     while (good && (n = read(fd, chunk, sizeof chunk)) > 0)
@@ -169,6 +211,14 @@ enum celery_status spool_bind(struct spool_broker *sb, const char *exchange,
                               sb->root, strerrordesc_np(error));
 }
 
+static bool word_matches(const char *pattern, size_t p, const char *key,
+                         size_t k)
+{
+    return *key != '\0' && *pattern != '\0'
+        && ((p == 1 && *pattern == '*')
+            || (p == k && memcmp(pattern, key, p) == 0));
+}
+
 /* AMQP's topic rule, word by word: * is one word, # any number. Iterative: the
  * last # is where a mismatch starts again. */
 static bool topic_matches(const char *pattern, const char *key)
@@ -186,10 +236,7 @@ static bool topic_matches(const char *pattern, const char *key)
             retry_key = key;
             continue;
         }
-        bool same = *key != '\0' && *pattern != '\0'
-                 && ((p == 1 && *pattern == '*')
-                     || (p == k && memcmp(pattern, key, p) == 0));
-        if (same) {
+        if (word_matches(pattern, p, key, k)) {
             pattern += p + (pattern[p] == '.');
             key += k + (key[k] == '.');
             if (*pattern == '\0' && *key == '\0')

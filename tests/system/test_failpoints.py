@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Programs that end, or stand still, between two steps: a deposit answered 202 is
+credited exactly once all the same. Needs a build with -Dfailpoints=true
+(CRICALGO_FAILPOINTS); part of scripts/test.sh chaos."""
+
+import os
+import pathlib
+import signal
+
+import pytest
+
+import harness
+from harness import Api, Worker, wait_for
+from test_deposits import QUICK, assert_all_credited, post_many
+
+BUILD = os.environ.get("CRICALGO_FAILPOINTS")
+pytestmark = [pytest.mark.chaos,
+              pytest.mark.skipif(not BUILD, reason="CRICALGO_FAILPOINTS names no build")]
+DEPOSITS = 40
+# In the worker; and those that the API reaches too.
+WORKER = ["after-claim", "before-commit", "after-commit", "before-ack", "mid-sweep"]
+API = ["between-publish-and-mark", "mid-sweep"]
+
+
+@pytest.fixture(autouse=True)
+def programs(monkeypatch):
+    monkeypatch.setattr(harness, "WORKER", pathlib.Path(BUILD) / "worker" / "cricalgo-worker")
+    monkeypatch.setattr(harness, "API", pathlib.Path(BUILD) / "api" / "cricalgo-api")
+
+
+def stopped(process):
+    """Has it been stopped as SIGSTOP does?"""
+    try:
+        status = pathlib.Path(f"/proc/{process.pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rsplit(")", 1)[1].split()[0] == "T"
+
+
+def reached(process, action):
+    if action == "kill":
+        wait_for(lambda: not process.alive(), "the failpoint ends it", 60)
+        assert process.child.returncode == -signal.SIGKILL, process.log()[-2000:]
+    else:
+        wait_for(lambda: stopped(process), "the failpoint stops it", 60)
+
+
+@pytest.mark.parametrize("action", ["kill", "hang"])
+@pytest.mark.parametrize("point", WORKER)
+def test_worker(setup, started, point, action):
+    api = Api(setup.folder, setup.ledger, setup.broker,
+              **{**QUICK, **({"DEPOSIT_SWEEP_INTERVAL": "3600"} if point == "mid-sweep" else {})})
+    started.append(api.process)
+    user = api.register()
+    if point == "mid-sweep":
+        # Its messages are gone: the worker's own sweeper finds them.
+        from test_deposits import forget_everything
+        post_many(api, user, DEPOSITS)
+        forget_everything(setup)
+    first = Worker(setup.folder, setup.ledger, setup.broker, "-c", "1", "--prefetch-multiplier",
+                   "8", backend=setup.backend, CELERY_C_FAILPOINT=f"{point}:{action}:{1 if point == 'mid-sweep' else 2}", **QUICK)
+    started.append(first)
+    if point != "mid-sweep":
+        post_many(api, user, DEPOSITS)
+    if point == "mid-sweep":
+        post_many(api, user, 1)
+        forget_everything(setup)
+    reached(first, action)
+    second = Worker(setup.folder, setup.ledger, setup.broker, "-c", "1", backend=setup.backend,
+                    **QUICK)
+    started.append(second)
+    total = DEPOSITS + (point == "mid-sweep")
+    if action == "hang":
+        # It wakes up in the middle of what the other one does.
+        wait_for(lambda: second.events("worker_ready"), "the second one is there")
+        first.child.send_signal(signal.SIGCONT)
+    assert_all_credited(setup, total, 120)
+    assert second.stop() == 0
+    if action == "hang":
+        assert first.stop() == 0
+    assert api.stop() == 0
+
+
+@pytest.mark.parametrize("action", ["kill", "hang"])
+@pytest.mark.parametrize("point", API)
+def test_api(setup, started, point, action):
+    api = Api(setup.folder, setup.ledger, setup.broker,
+              **{**QUICK, "CELERY_C_FAILPOINT": f"{point}:{action}:3"})
+    started.append(api.process)
+    user = api.register()
+    accepted = 0
+    for _ in range(DEPOSITS):
+        try:
+            status, _, _ = api.webhook(harness.deposit_body(user, "1"))
+        except OSError:
+            break
+        assert status == 202
+        accepted += 1
+        if not api.process.alive() or stopped(api.process):
+            break
+    if point == "mid-sweep":
+        from test_deposits import forget_everything
+        forget_everything(setup)
+    reached(api.process, action)
+    if action == "hang":
+        api.process.child.send_signal(signal.SIGCONT)
+    worker = Worker(setup.folder, setup.ledger, setup.broker, "-c", "1", backend=setup.backend,
+                    **QUICK)
+    started.append(worker)
+    stored = harness.states(setup.ledger)
+    total = sum(n for state, n in stored.items() if state != "balanced")
+    assert total >= accepted > 0
+    assert_all_credited(setup, total, 120)
+    assert worker.stop() == 0
