@@ -107,7 +107,7 @@ struct worker {
     uint64_t scrapes_served;
 
     bool orphans; /* tasks may run whose claims ended with a connection */
-    bool more; /* the last claim was full: there may be more */
+    bool more;    /* the last claim was full: there may be more */
     int64_t claim_due_us;
     int64_t poll_us; /* without wake-ups: the time between claims */
     int64_t heartbeat_due_us;
