@@ -186,29 +186,43 @@ suite_fuzz() {
   [ "$found" -eq 1 ] || not_ok "no fuzz target"
 }
 
-suite_system() {
-  asan_build || return
+# $1: the build folder whose programs run, $2: a marker expression, then pytest's
+# own arguments. Says what the tests printed of their figures.
+system_tests() {
+  local build=$1 mark=$2 log select=() status summary
+  shift 2
   make_venvs || { not_ok "installing Celery with pip"; return; }
-  local log=$ASAN_BUILD.system.log select=()
+  log=$build.system.log
   [ -z "${T_SELECT:-}" ] || select=(-k "$T_SELECT")
-  (cd tests/system && CRICALGO_BUILD=$PWD/../../$ASAN_BUILD \
+  (cd tests/system && CRICALGO_BUILD=$PWD/../../$build \
     CRICALGO_PY57=$VENV_57/bin/python CRICALGO_PY52=$VENV_52/bin/python \
     "$VENV_57/bin/python" -m pytest -q -p no:cacheprovider --timeout 300 --durations 10 \
-    --ignore=test_api.py -m "${T_MARK:-not chaos}" "${select[@]}") >"$log" 2>&1
-  local status=$? summary
+    -rP --ignore=test_api.py -m "$mark" "${select[@]}" "$@") >"$log" 2>&1
+  status=$?
   summary=$(tail -n 1 "$log")
   passed=$((passed + $(count_of passed "$summary")))
   failed=$((failed + $(count_of failed "$summary") + $(count_of 'error' "$summary")))
   if [ "$status" -ne 0 ]; then
-    tail -n 120 "$log" >&2
+    grep -vE '^(=|_)* (PASSES|test_.*) (=|_)*$' "$log" | tail -n 150 >&2
     [[ $summary == *failed* || $summary == *error* ]] || not_ok "pytest"
   else
-    tail -n 14 "$log" >&2
+    grep -A 12 'slowest 10 durations' "$log" >&2
   fi
+  grep -E '^[A-Za-z, ]+: [0-9]+ (kills|faults)' "$log" | sed 's/^/   /' >&2
 }
 
-# The system tests that take minutes.
-suite_chaos() { T_MARK=chaos suite_system; }
+suite_system() { asan_build && system_tests $ASAN_BUILD "not chaos"; }
+
+# The long tests of the brokers: failpoints and leases with sanitizers, then a
+# thousand kills and two hundred faults a broker, in the build that is run.
+suite_chaos() {
+  built build-failpoints -Db_sanitize=address,undefined -Dbuildtype=debugoptimized \
+    -Db_lundef=false -Dfailpoints=true && built build-release -Dbuildtype=release || return
+  asan_build || return
+  CRICALGO_FAILPOINTS=$PWD/build-failpoints system_tests $ASAN_BUILD chaos
+  T_CHAOS_KILLS=${T_CHAOS_KILLS:-1000} T_CHAOS_FAULTS=${T_CHAOS_FAULTS:-200} T_CHAOS_RESUME=2 \
+    system_tests build-release "not chaos" --timeout 7200 test_chaos.py
+}
 
 # What the newest Celery writes, recorded on a Redis of its own (about 2 minutes),
 # against our codec.
