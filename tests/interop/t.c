@@ -3,6 +3,9 @@
  * The tasks that the interoperability tests run on our worker; t.py has the same
  * ones for Python. Uses only installed headers.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* O_CLOEXEC, writev() */
+#endif
 #include <celery/task.h>
 #include <celery/worker.h>
 #include <fcntl.h>
