@@ -50,8 +50,12 @@ static uint32_t value_of(const char *text)
 /* The last four letters, of which one or two may be padding. */
 static bool decode_last(const char *text, size_t pad, char *out)
 {
-    const char letters[4] = {text[0], text[1], pad == 2 ? 'A' : text[2],
-                             pad != 0 ? 'A' : text[3]};
+    char letters[4] = {text[0], text[1], 'A', 'A'};
+
+    if (pad < 2)
+        letters[2] = text[2];
+    if (pad < 1)
+        letters[3] = text[3];
     uint32_t bits = value_of(letters);
 
     if ((bits & BAD) != 0)

@@ -18,7 +18,8 @@ static char *begin(struct celery_json_writer *w, size_t len)
         char *p = celery_buf_reserve(buf, len + 2);
         if (p == NULL)
             return NULL;
-        memcpy(p, ", ", 2);
+        p[0] = ',';
+        p[1] = ' ';
         buf->len += 2;
         return p + 2;
     }

@@ -169,6 +169,16 @@ enum celery_status spool_bind(struct spool_broker *sb, const char *exchange,
                               sb->root, strerrordesc_np(error));
 }
 
+/* A word of the pattern, of p letters, and one of the key, of k. */
+static bool word_matches(const char *pattern, size_t p, const char *key,
+                         size_t k)
+{
+    if (*key == '\0' || *pattern == '\0')
+        return false;
+    return (p == 1 && *pattern == '*')
+        || (p == k && memcmp(pattern, key, p) == 0);
+}
+
 /* AMQP's topic rule, word by word: * is one word, # any number. Iterative: the
  * last # is where a mismatch starts again. */
 static bool topic_matches(const char *pattern, const char *key)
@@ -186,10 +196,7 @@ static bool topic_matches(const char *pattern, const char *key)
             retry_key = key;
             continue;
         }
-        bool same = *key != '\0' && *pattern != '\0'
-                 && ((p == 1 && *pattern == '*')
-                     || (p == k && memcmp(pattern, key, p) == 0));
-        if (same) {
+        if (word_matches(pattern, p, key, k)) {
             pattern += p + (pattern[p] == '.');
             key += k + (key[k] == '.');
             if (*pattern == '\0' && *key == '\0')
