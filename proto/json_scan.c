@@ -2,8 +2,9 @@
 /*
  * The check of a whole document: one pass, a state machine over an explicit
  * stack of one bit a level. It notes members on its way, so that what every
- * message has needs no second walk over the text. The readers of checked documents are in
- * json_read.c. Source: Lib/json/scanner.py, decoder.py; RFC 8259.
+ * message has needs no second walk over the text. The readers of checked
+ * documents are in json_read.c. Source: Lib/json/scanner.py, decoder.py; RFC
+ * 8259.
  */
 #include "celery/json_scan.h"
 

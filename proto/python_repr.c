@@ -362,8 +362,8 @@ static void walk(struct repr *r, struct celery_json value)
         close_frame(r);
 }
 
-/* The frames of an opened container are set when it is opened; to zero all 40 KB
- * of them, as hardened builds do, costs more than the rest of an encode. */
+/* The frames of an opened container are set when it is opened; to zero all 40
+ * KB of them, as hardened builds do, costs more than the rest of an encode. */
 #if defined(__has_attribute)
 #if __has_attribute(uninitialized)
 #define UNINITIALIZED __attribute__((uninitialized))
