@@ -196,14 +196,12 @@ static int block_signals(void)
 static void configure_log(const struct conf *conf)
 {
     enum log_level level = LOG_LEVEL_INFO;
+    enum log_format format = LOG_FORMAT_JSON;
     (void)log_level_parse(conf_text(conf, "LOG_LEVEL"), &level);
+    (void)log_format_parse(conf_text(conf, "LOG_FORMAT"), &format);
     if (conf_bool(conf, "DEBUG"))
         level = LOG_LEVEL_DEBUG;
-    log_configure(level,
-                  strcmp(conf_text(conf, "LOG_FORMAT"), "logfmt") == 0
-                      ? LOG_FORMAT_LOGFMT
-                      : LOG_FORMAT_JSON,
-                  STDERR_FILENO);
+    log_configure(level, format, STDERR_FILENO);
 }
 
 static void log_start(const struct app *app)

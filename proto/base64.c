@@ -8,50 +8,58 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BAD = 64 }; /* what is no letter of the alphabet */
+/* What is no letter of the alphabet: a bit that no value has at any of its four
+ * places. */
+enum { BAD = 1 << 24 };
 
 static const char alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* clang-format off */
-#define X BAD
-static const uint8_t values[256] = {
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, 62, X, X, X, 63,
-    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, X, X, X, X, X, X,
-    X, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
-    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, X, X, X, X, X,
-    X, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
-    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+#define BAD8(S) BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD
+#define BAD64(S) BAD8(S), BAD8(S), BAD8(S), BAD8(S), \
+    BAD8(S), BAD8(S), BAD8(S), BAD8(S)
+#define V2(n, S) (n) << (S), ((n) + 1) << (S)
+#define V4(n, S) V2(n, S), V2((n) + 2, S)
+#define V8(n, S) V4(n, S), V4((n) + 4, S)
+#define V26(n, S) V8(n, S), V8((n) + 8, S), V8((n) + 16, S), V2((n) + 24, S)
+/* The 256 bytes: control characters, " !.../", "0-9:...?", "@A-Z[..._",
+ * "`a-z{...", and what is no ASCII. */
+#define LETTERS(S) { \
+    BAD8(S), BAD8(S), BAD8(S), BAD8(S), \
+    BAD8(S), BAD, BAD, BAD, 62 << (S), BAD, BAD, BAD, 63 << (S), \
+    V8(52, S), V2(60, S), BAD, BAD, BAD, BAD, BAD, BAD, \
+    BAD, V26(0, S), BAD, BAD, BAD, BAD, BAD, \
+    BAD, V26(26, S), BAD, BAD, BAD, BAD, BAD, \
+    BAD64(S), BAD64(S), \
+}
+/* Of the letters at the four places, shifted to where they belong. */
+static const uint32_t values[4][256] = {
+    LETTERS(18), LETTERS(12), LETTERS(6), LETTERS(0),
 };
-#undef X
 /* clang-format on */
 
-static uint32_t value_of(const char *text, size_t i)
+/* 24 bits, or BAD is set. */
+static uint32_t value_of(const char *text)
 {
-    return values[(unsigned char)text[i]];
+    const unsigned char *p = (const unsigned char *)text;
+    return values[0][p[0]] | values[1][p[1]] | values[2][p[2]]
+         | values[3][p[3]];
 }
 
 /* The last four letters, of which one or two may be padding. */
 static bool decode_last(const char *text, size_t pad, char *out)
 {
-    uint32_t a = value_of(text, 0);
-    uint32_t b = value_of(text, 1);
-    uint32_t c = pad == 2 ? 0 : value_of(text, 2);
-    uint32_t d = pad != 0 ? 0 : value_of(text, 3);
+    char letters[4] = {text[0], text[1], 'A', 'A'};
 
-    if (((a | b | c | d) & BAD) != 0)
+    if (pad < 2)
+        letters[2] = text[2];
+    if (pad < 1)
+        letters[3] = text[3];
+    uint32_t bits = value_of(letters);
+
+    if ((bits & BAD) != 0)
         return false;
-    uint32_t bits = a << 18 | b << 12 | c << 6 | d;
     out[0] = (char)(bits >> 16);
     if (pad < 2)
         out[1] = (char)(bits >> 8 & 0xff);
@@ -83,13 +91,9 @@ enum celery_status celery_base64_decode(struct celery_str text,
     uint32_t bad = 0;
     size_t i = 0;
     for (; i + 4 < text.len; i += 4) {
-        uint32_t a = value_of(text.data, i);
-        uint32_t b = value_of(text.data, i + 1);
-        uint32_t c = value_of(text.data, i + 2);
-        uint32_t d = value_of(text.data, i + 3);
-        bad |= a | b | c | d;
-        uint32_t bits = a << 18 | b << 12 | c << 6 | d;
-        *p++ = (char)(bits >> 16);
+        uint32_t bits = value_of(text.data + i);
+        bad |= bits;
+        *p++ = (char)(bits >> 16 & 0xff);
         *p++ = (char)(bits >> 8 & 0xff);
         *p++ = (char)(bits & 0xff);
     }

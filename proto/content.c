@@ -9,10 +9,12 @@
 #include <string.h>
 
 #include "celery/compress.h"
+#include "message_fields.h"
 
 typedef enum celery_status (*reader_fn)(struct celery_str body,
                                         const struct celery_limits *limits,
                                         struct celery_arena *arena,
+                                        struct cel_pick *picks, size_t n_picks,
                                         struct celery_json *ret_root,
                                         struct celery_error *err);
 
@@ -39,16 +41,18 @@ static enum celery_status move_to_arena(struct celery_buf *buf,
 static enum celery_status read_json(struct celery_str body,
                                     const struct celery_limits *limits,
                                     struct celery_arena *arena,
+                                    struct cel_pick *picks, size_t n_picks,
                                     struct celery_json *ret_root,
                                     struct celery_error *err)
 {
     (void)arena;
-    return celery_json_parse(body, limits, ret_root, err);
+    return cel_json_parse_picks(body, limits, picks, n_picks, ret_root, err);
 }
 
 static enum celery_status read_msgpack(struct celery_str body,
                                        const struct celery_limits *limits,
                                        struct celery_arena *arena,
+                                       struct cel_pick *picks, size_t n_picks,
                                        struct celery_json *ret_root,
                                        struct celery_error *err)
 {
@@ -60,7 +64,7 @@ static enum celery_status read_msgpack(struct celery_str body,
     status = move_to_arena(&json, status, arena, &text, err);
     if (status != CELERY_OK)
         return status;
-    return celery_json_parse(text, limits, ret_root, err);
+    return cel_json_parse_picks(text, limits, picks, n_picks, ret_root, err);
 }
 
 static const struct {
@@ -96,12 +100,13 @@ static enum celery_status decompress(const struct celery_content *content,
     return move_to_arena(&plain, status, arena, ret_body, err);
 }
 
-enum celery_status celery_content_decode(const struct celery_content *content,
-                                         unsigned accept,
-                                         const struct celery_limits *limits,
-                                         struct celery_arena *arena,
-                                         struct celery_json *ret_root,
-                                         struct celery_error *err)
+enum celery_status cel_content_decode(const struct celery_content *content,
+                                      unsigned accept,
+                                      const struct celery_limits *limits,
+                                      struct celery_arena *arena,
+                                      struct cel_pick *picks, size_t n_picks,
+                                      struct celery_json *ret_root,
+                                      struct celery_error *err)
 {
     const struct celery_limits defaults = CELERY_LIMITS_DEFAULT;
     struct celery_str type = content->type;
@@ -129,5 +134,16 @@ enum celery_status celery_content_decode(const struct celery_content *content,
             "body of %zu bytes: past the limit inflated_bytes of "
             "%zu",
             body.len, limits->inflated_bytes);
-    return read(body, limits, arena, ret_root, err);
+    return read(body, limits, arena, picks, n_picks, ret_root, err);
+}
+
+enum celery_status celery_content_decode(const struct celery_content *content,
+                                         unsigned accept,
+                                         const struct celery_limits *limits,
+                                         struct celery_arena *arena,
+                                         struct celery_json *ret_root,
+                                         struct celery_error *err)
+{
+    return cel_content_decode(content, accept, limits, arena, NULL, 0, ret_root,
+                              err);
 }

@@ -12,6 +12,7 @@
 #include "celery/base64.h"
 #include "celery/json_write.h"
 #include "envelope_put.h"
+#include "json_text.h"
 #include "message_fields.h"
 
 /* Absent, null or of another type: empty. */
@@ -26,8 +27,9 @@ static enum celery_status read_text(struct celery_json value,
 }
 
 enum { TOP_BODY, TOP_ENCODING, TOP_TYPE, TOP_HEADERS, TOP_PROPERTIES, TOP_N };
-static const char *const top_names[TOP_N] = {
-    "body", "content-encoding", "content-type", "headers", "properties",
+static const struct celery_str top_names[TOP_N] = {
+    CEL_NAME("body"),    CEL_NAME("content-encoding"), CEL_NAME("content-type"),
+    CEL_NAME("headers"), CEL_NAME("properties"),
 };
 
 enum {
@@ -39,23 +41,25 @@ enum {
     PROP_DELIVERY_TAG,
     PROP_N
 };
-static const char *const prop_names[PROP_N] = {
-    "correlation_id", "reply_to",      "delivery_info",
-    "priority",       "body_encoding", "delivery_tag",
+static const struct celery_str prop_names[PROP_N] = {
+    CEL_NAME("correlation_id"), CEL_NAME("reply_to"),
+    CEL_NAME("delivery_info"),  CEL_NAME("priority"),
+    CEL_NAME("body_encoding"),  CEL_NAME("delivery_tag"),
 };
 
 enum { INFO_EXCHANGE, INFO_ROUTING_KEY, INFO_REDELIVERED, INFO_N };
-static const char *const info_names[INFO_N] = {
-    "exchange",
-    "routing_key",
-    "redelivered",
+static const struct celery_str info_names[INFO_N] = {
+    CEL_NAME("exchange"),
+    CEL_NAME("routing_key"),
+    CEL_NAME("redelivered"),
 };
 
 struct source {
     struct celery_json top[TOP_N];
     struct celery_json prop[PROP_N];
     struct celery_json info[INFO_N];
-    const struct cel_fields *head;
+    struct cel_fields fields;
+    const struct cel_fields *head; /* the fields, in the arena */
 };
 
 static enum celery_status read_body(const struct source *s,
@@ -90,31 +94,46 @@ static enum celery_status read_body(const struct source *s,
     return CELERY_OK;
 }
 
-static enum celery_status read_source(struct celery_json root,
-                                      const struct celery_limits *limits,
-                                      struct celery_arena *arena,
-                                      struct source *s,
-                                      struct celery_error *err)
+static enum celery_status parse(struct celery_str raw,
+                                const struct celery_limits *limits,
+                                struct source *s, struct celery_json *ret_root,
+                                struct celery_error *err)
+{
+    enum { TOP, HEAD, PROP, INFO, N };
+    struct cel_pick picks[N] = {
+        [TOP] = {NULL, 0, top_names, TOP_N, s->top, 0, 0},
+        [HEAD] = {&picks[TOP], TOP_HEADERS, cel_field_names, CEL_FIELDS,
+                  s->fields.values, 0, 0},
+        [PROP] = {&picks[TOP], TOP_PROPERTIES, prop_names, PROP_N, s->prop, 0,
+                  0},
+        [INFO] = {&picks[PROP], PROP_DELIVERY_INFO, info_names, INFO_N, s->info,
+                  0, 0},
+    };
+
+    enum celery_status status =
+        cel_json_parse_picks(raw, limits, picks, N, ret_root, err);
+    s->fields.members = picks[HEAD].members;
+    return status;
+}
+
+static enum celery_status check_source(struct source *s,
+                                       struct celery_json root,
+                                       const struct celery_limits *limits,
+                                       struct celery_arena *arena,
+                                       struct celery_error *err)
 {
     if (root.type != CELERY_JSON_OBJECT)
         return celery_fail(err, CELERY_MALFORMED, "envelope is no object");
-    celery_json_pick(root, top_names, TOP_N, s->top);
     struct celery_json headers = s->top[TOP_HEADERS];
     if (!celery_json_null(headers) && headers.type != CELERY_JSON_OBJECT)
         return celery_fail(err, CELERY_MALFORMED, "headers are no object");
     struct celery_json properties = s->top[TOP_PROPERTIES];
     if (!celery_json_null(properties) && properties.type != CELERY_JSON_OBJECT)
         return celery_fail(err, CELERY_MALFORMED, "properties are no object");
-    s->head = cel_fields_pick(headers, arena);
+    s->head = cel_fields_copy(&s->fields, arena);
     if (s->head == NULL)
         return celery_fail(err, CELERY_NOMEM, "no memory for the headers");
-    enum celery_status status = cel_fields_limit(s->head, limits, err);
-    if (status != CELERY_OK)
-        return status;
-
-    celery_json_pick(properties, prop_names, PROP_N, s->prop);
-    celery_json_pick(s->prop[PROP_DELIVERY_INFO], info_names, INFO_N, s->info);
-    return CELERY_OK;
+    return cel_fields_limit(s->head, limits, err);
 }
 
 static enum celery_status read_texts(const struct source *s,
@@ -152,7 +171,7 @@ enum celery_status celery_envelope_decode(struct celery_str raw,
 {
     const struct celery_limits defaults = CELERY_LIMITS_DEFAULT;
     struct celery_json root = {CELERY_JSON_NONE, {"", 0}};
-    struct source s = {0};
+    struct source s;
     struct celery_envelope e = {.priority = 0};
 
     if (limits == NULL)
@@ -163,9 +182,9 @@ enum celery_status celery_envelope_decode(struct celery_str raw,
             "message of %zu bytes: past the limit message_bytes of "
             "%zu",
             raw.len, limits->message_bytes);
-    enum celery_status status = celery_json_parse(raw, limits, &root, err);
+    enum celery_status status = parse(raw, limits, &s, &root, err);
     if (status == CELERY_OK)
-        status = read_source(root, limits, arena, &s, err);
+        status = check_source(&s, root, limits, arena, err);
     if (status == CELERY_OK)
         status = read_body(&s, arena, &e.content.body, err);
     if (status != CELERY_OK)
@@ -191,12 +210,12 @@ enum celery_status celery_envelope_decode(struct celery_str raw,
     return CELERY_OK;
 }
 
-static void put_optional(struct celery_json_writer *w, const char *key,
+static void put_optional(struct celery_json_writer *w, struct celery_str key,
                          const char *text)
 {
     if (text == NULL)
         return;
-    celery_json_key(w, key);
+    cel_json_raw_key(w, key);
     celery_json_put_text(w, text);
 }
 
@@ -205,25 +224,25 @@ static void put_properties(struct celery_json_writer *w,
                            struct celery_str exchange,
                            struct celery_str routing_key)
 {
-    celery_json_key(w, "properties");
+    cel_json_raw_key(w, CEL_KEY("properties"));
     celery_json_begin_object(w);
-    put_optional(w, "correlation_id", out->correlation_id);
-    put_optional(w, "reply_to", out->reply_to);
-    celery_json_key(w, "delivery_mode");
+    put_optional(w, CEL_KEY("correlation_id"), out->correlation_id);
+    put_optional(w, CEL_KEY("reply_to"), out->reply_to);
+    cel_json_raw_key(w, CEL_KEY("delivery_mode"));
     celery_json_put_int(w, out->delivery_mode);
-    put_optional(w, "expiration", out->expiration);
-    celery_json_key(w, "delivery_info");
+    put_optional(w, CEL_KEY("expiration"), out->expiration);
+    cel_json_raw_key(w, CEL_KEY("delivery_info"));
     celery_json_begin_object(w);
-    celery_json_key(w, "exchange");
+    cel_json_raw_key(w, CEL_KEY("exchange"));
     celery_json_put_str(w, exchange);
-    celery_json_key(w, "routing_key");
+    cel_json_raw_key(w, CEL_KEY("routing_key"));
     celery_json_put_str(w, routing_key);
     celery_json_end_object(w);
-    celery_json_key(w, "priority");
+    cel_json_raw_key(w, CEL_KEY("priority"));
     celery_json_put_int(w, out->priority);
-    celery_json_key(w, "body_encoding");
+    cel_json_raw_key(w, CEL_KEY("body_encoding"));
     celery_json_put_text(w, "base64");
-    celery_json_key(w, "delivery_tag");
+    cel_json_raw_key(w, CEL_KEY("delivery_tag"));
     celery_json_put_text(w, out->delivery_tag == NULL ? "" : out->delivery_tag);
     celery_json_end_object(w);
 }
@@ -235,15 +254,15 @@ void cel_envelope_put(struct celery_buf *buf,
     struct celery_json_writer w = CELERY_JSON_WRITER(buf);
 
     celery_json_begin_object(&w);
-    celery_json_key(&w, "body");
+    cel_json_raw_key(&w, CEL_KEY("body"));
     celery_json_put_raw(&w, CELERY_STR("\""));
     celery_base64_encode(buf, out->body);
     celery_buf_append(buf, CELERY_STR("\""));
-    celery_json_key(&w, "content-encoding");
+    cel_json_raw_key(&w, CEL_KEY("content-encoding"));
     celery_json_put_text(&w, out->content_encoding);
-    celery_json_key(&w, "content-type");
+    cel_json_raw_key(&w, CEL_KEY("content-type"));
     celery_json_put_text(&w, out->content_type);
-    celery_json_key(&w, "headers");
+    cel_json_raw_key(&w, CEL_KEY("headers"));
     celery_json_put_raw(&w, out->headers.len == 0 ? CELERY_STR("{}")
                                                   : out->headers);
     put_properties(&w, out, exchange, routing_key);

@@ -3,9 +3,9 @@
  * Readers of checked documents. They trust the text, skip nested values by
  * counting brackets, and never recurse.
  */
-#include <endian.h>
 #include <string.h>
 
+#include "byte_scan.h"
 #include "celery/json_scan.h"
 #include "json_text.h"
 
@@ -16,37 +16,13 @@ static bool is_space(char c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-/* The first quote or backslash from p on, eight bytes at a time; end when there
- * is none. The lowest bit of the test for a zero byte is exact. */
-static const char *find_quote(const char *p, const char *end)
-{
-    const uint64_t ones = 0x0101010101010101U;
-    const uint64_t highs = 0x8080808080808080U;
-    uint64_t word = 0;
-
-    while (end - p >= (ptrdiff_t)sizeof word) {
-        memcpy(&word, p, sizeof word);
-        word = le64toh(word);
-        uint64_t quote = word ^ ones * '"';
-        uint64_t slash = word ^ ones * '\\';
-        uint64_t found =
-            (((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs;
-        if (found != 0)
-            return p + __builtin_ctzll(found) / 8;
-        p += sizeof word;
-    }
-    while (p != end && *p != '"' && *p != '\\')
-        p++;
-    return p;
-}
-
 /* From the opening quote to behind the closing one. end only bounds the search:
  * in a checked document there is a closing quote. */
 static const char *skip_string(const char *p, const char *end)
 {
     p++;
     for (;;) {
-        p = find_quote(p, end);
+        p = cel_find_quote(p, end);
         if (end - p < 2)
             return end;
         if (*p == '"')
@@ -166,26 +142,22 @@ bool celery_json_next(struct celery_json_iter *iter,
     return true;
 }
 
-static struct cel_unescape between_quotes(struct celery_json string)
+static struct celery_str between_quotes(struct celery_json string)
 {
-    struct cel_unescape u = {string.text.data + 1,
-                             string.text.data + string.text.len - 1};
-    return u;
+    return (struct celery_str){string.text.data + 1, string.text.len - 2};
 }
 
-static bool is_plain(struct celery_json string)
+static bool is_plain(struct celery_str inner)
 {
-    return memchr(string.text.data, '\\', string.text.len) == NULL;
+    return memchr(inner.data, '\\', inner.len) == NULL;
 }
 
-static bool string_is(struct celery_json string, const char *text, size_t len)
+static bool escaped_is(struct celery_str inner, const char *text, size_t len)
 {
-    struct cel_unescape u = between_quotes(string);
+    struct cel_unescape u = {inner.data, inner.data + inner.len};
     struct celery_str piece;
     char out[4];
 
-    if (is_plain(string))
-        return string.text.len - 2 == len && memcmp(u.p, text, len) == 0;
     while (cel_unescape_next(&u, out, &piece)) {
         if (piece.len > len || memcmp(piece.data, text, piece.len) != 0)
             return false;
@@ -197,8 +169,14 @@ static bool string_is(struct celery_json string, const char *text, size_t len)
 
 bool celery_json_is(struct celery_json string, const char *text)
 {
-    return string.type == CELERY_JSON_STRING
-        && string_is(string, text, strlen(text));
+    if (string.type != CELERY_JSON_STRING)
+        return false;
+    struct celery_str inner = between_quotes(string);
+    size_t len = strlen(text);
+    /* An escape is longer than what it stands for. */
+    if (inner.len == len && memcmp(inner.data, text, len) == 0)
+        return is_plain(inner);
+    return inner.len > len && !is_plain(inner) && escaped_is(inner, text, len);
 }
 
 struct celery_json celery_json_get(struct celery_json object, const char *key)
@@ -209,32 +187,29 @@ struct celery_json celery_json_get(struct celery_json object, const char *key)
     return found;
 }
 
-/* The index of name among n keys, looked for from guess on; n: none. */
-static size_t find_key(struct celery_json name, const char *const *keys,
-                       size_t n, size_t guess)
+size_t cel_find_key(struct celery_str name, bool plain,
+                    const struct celery_str *keys, size_t n, size_t guess)
 {
-    bool plain = is_plain(name);
-    const char *text = name.text.data + 1;
-    size_t len = name.text.len - 2;
-
     for (size_t i = 0; i < n; i++) {
         size_t at = guess + i < n ? guess + i : guess + i - n;
-        const char *key = keys[at];
-        if (!plain) {
-            if (string_is(name, key, strlen(key)))
-                return at;
-            continue;
-        }
-        /* The closing quote ends no key, so that this stays inside both. */
-        if (text[0] != key[0] && len != 0)
-            continue;
-        if (strncmp(text, key, len) == 0 && key[len] == '\0')
+        const struct celery_str *key = &keys[at];
+        if (plain ? key->len == name.len
+                        && memcmp(key->data, name.data, name.len) == 0
+                  : escaped_is(name, key->data, key->len))
             return at;
     }
     return n;
 }
 
-size_t cel_json_pick(struct celery_json object, const char *const *keys,
+size_t cel_json_find_key(struct celery_json key, const struct celery_str *keys,
+                         size_t n, size_t guess)
+{
+    struct celery_str name = between_quotes(key);
+
+    return cel_find_key(name, is_plain(name), keys, n, guess);
+}
+
+size_t cel_json_pick(struct celery_json object, const struct celery_str *keys,
                      size_t n, struct celery_json *ret_values)
 {
     struct celery_json name;
@@ -250,11 +225,11 @@ size_t cel_json_pick(struct celery_json object, const char *const *keys,
     size_t guess = 0; /* members mostly come in the order of the table */
     while (celery_json_next(&iter, &name, &value)) {
         members++;
-        size_t at = find_key(name, keys, n, guess);
+        size_t at = cel_json_find_key(name, keys, n, guess);
         if (at == n)
             continue;
         ret_values[at] = value;
-        guess = at + 1 < n ? at + 1 : 0;
+        guess = at + 1;
     }
     return members;
 }
@@ -262,7 +237,16 @@ size_t cel_json_pick(struct celery_json object, const char *const *keys,
 void celery_json_pick(struct celery_json object, const char *const *keys,
                       size_t n, struct celery_json *ret_values)
 {
-    (void)cel_json_pick(object, keys, n, ret_values);
+    enum { BATCH = 16 };
+    struct celery_str names[BATCH];
+
+    for (size_t begin = 0; begin < n; begin += BATCH) {
+        size_t count = n - begin < BATCH ? n - begin : BATCH;
+        for (size_t i = 0; i < count; i++)
+            names[i] =
+                (struct celery_str){keys[begin + i], strlen(keys[begin + i])};
+        (void)cel_json_pick(object, names, count, ret_values + begin);
+    }
 }
 
 struct celery_json celery_json_at(struct celery_json array, size_t index)
@@ -297,10 +281,9 @@ enum celery_status celery_json_string(struct celery_json value,
     if (value.type != CELERY_JSON_STRING)
         return CELERY_MALFORMED;
 
-    struct cel_unescape u = between_quotes(value);
-    if (is_plain(value)) {
-        ret_text->data = u.p;
-        ret_text->len = (size_t)(u.end - u.p);
+    struct celery_str inner = between_quotes(value);
+    if (is_plain(inner)) {
+        *ret_text = inner;
         return CELERY_OK;
     }
 
@@ -308,6 +291,7 @@ enum celery_status celery_json_string(struct celery_json value,
     char *text = celery_arena_alloc(arena, value.text.len);
     if (text == NULL)
         return CELERY_NOMEM;
+    struct cel_unescape u = {inner.data, inner.data + inner.len};
     struct celery_str piece;
     char out[4];
     size_t len = 0;

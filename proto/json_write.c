@@ -2,13 +2,47 @@
 /* Source: Lib/json/encoder.py (ensure_ascii, default separators). */
 #include "celery/json_write.h"
 
+#include <stdint.h>
 #include <string.h>
 
+#include "byte_scan.h"
 #include "json_text.h"
+
+/* Room for len bytes in one step, behind the separator if one is due; NULL when
+ * the buffer is marked. */
+static char *begin(struct celery_json_writer *w, size_t len)
+{
+    struct celery_buf *buf = w->buf;
+
+    if (w->comma && len < SIZE_MAX - 2) {
+        char *p = celery_buf_reserve(buf, len + 2);
+        if (p == NULL)
+            return NULL;
+        p[0] = ',';
+        p[1] = ' ';
+        buf->len += 2;
+        return p + 2;
+    }
+    w->comma = true;
+    return celery_buf_reserve(buf, len);
+}
 
 static void put(struct celery_json_writer *w, const char *text, size_t len)
 {
     celery_buf_append(w->buf, (struct celery_str){text, len});
+}
+
+/* A whole value. */
+static void put_token(struct celery_json_writer *w, const char *text,
+                      size_t len)
+{
+    char *p = begin(w, len);
+
+    if (p == NULL)
+        return;
+    if (len != 0)
+        memcpy(p, text, len);
+    celery_buf_commit(w->buf, len);
 }
 
 static void separate(struct celery_json_writer *w)
@@ -20,8 +54,7 @@ static void separate(struct celery_json_writer *w)
 
 void celery_json_begin_object(struct celery_json_writer *w)
 {
-    separate(w);
-    put(w, "{", 1);
+    put_token(w, "{", 1);
     w->comma = false;
 }
 
@@ -33,8 +66,7 @@ void celery_json_end_object(struct celery_json_writer *w)
 
 void celery_json_begin_array(struct celery_json_writer *w)
 {
-    separate(w);
-    put(w, "[", 1);
+    put_token(w, "[", 1);
     w->comma = false;
 }
 
@@ -47,13 +79,6 @@ void celery_json_end_array(struct celery_json_writer *w)
 void celery_json_key(struct celery_json_writer *w, const char *key)
 {
     celery_json_key_str(w, (struct celery_str){key, strlen(key)});
-}
-
-void celery_json_key_str(struct celery_json_writer *w, struct celery_str key)
-{
-    celery_json_put_str(w, key);
-    put(w, ": ", 2);
-    w->comma = false;
 }
 
 static char *put_unicode(char *out, uint32_t unit)
@@ -90,32 +115,64 @@ static void put_escaped(struct celery_json_writer *w, uint32_t code)
     put(w, out, (size_t)(p - out));
 }
 
-static bool is_plain(unsigned char c)
+/* A text with something to escape. */
+static void put_escapes(struct celery_json_writer *w, struct celery_str text)
 {
-    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+    const char *p = text.data;
+    const char *end = p + text.len;
+
+    separate(w);
+    put(w, "\"", 1);
+    while (p != end) {
+        const char *run = p;
+        p = cel_find_unprintable(p, end);
+        put(w, run, (size_t)(p - run));
+        if (p == end)
+            break;
+        const unsigned char *bytes = (const unsigned char *)p;
+        size_t len = cel_utf8_len(bytes, (const unsigned char *)end, true);
+        put_escaped(w, len == 0 ? 0xfffd : cel_utf8_get(bytes, len));
+        p += len == 0 ? 1 : len;
+    }
+    put(w, "\"", 1);
+}
+
+/* The text in quotes, and behind them what follows a key or nothing. */
+static void put_quoted(struct celery_json_writer *w, struct celery_str text,
+                       struct celery_str tail)
+{
+    if (text.len != 0 && !cel_is_printable_text(text.data, text.len)) {
+        put_escapes(w, text);
+        put(w, tail.data, tail.len);
+        return;
+    }
+    char *p = begin(w, text.len + 2 + tail.len);
+    if (p == NULL)
+        return;
+    *p++ = '"';
+    if (text.len != 0)
+        memcpy(p, text.data, text.len);
+    p += text.len;
+    *p++ = '"';
+    memcpy(p, tail.data, tail.len);
+    celery_buf_commit(w->buf, text.len + 2 + tail.len);
+}
+
+void cel_json_raw_key(struct celery_json_writer *w, struct celery_str key)
+{
+    put_token(w, key.data, key.len);
+    w->comma = false;
+}
+
+void celery_json_key_str(struct celery_json_writer *w, struct celery_str key)
+{
+    put_quoted(w, key, CELERY_STR(": "));
+    w->comma = false;
 }
 
 void celery_json_put_str(struct celery_json_writer *w, struct celery_str text)
 {
-    separate(w);
-    put(w, "\"", 1);
-    if (text.len != 0) {
-        const unsigned char *p = (const unsigned char *)text.data;
-        const unsigned char *end = p + text.len;
-
-        while (p != end) {
-            const unsigned char *run = p;
-            while (p != end && is_plain(*p))
-                p++;
-            put(w, (const char *)run, (size_t)(p - run));
-            if (p == end)
-                break;
-            size_t len = cel_utf8_len(p, end, true);
-            put_escaped(w, len == 0 ? 0xfffd : cel_utf8_get(p, len));
-            p += len == 0 ? 1 : len;
-        }
-    }
-    put(w, "\"", 1);
+    put_quoted(w, text, CELERY_STR(""));
 }
 
 void celery_json_put_text(struct celery_json_writer *w, const char *text)
@@ -138,8 +195,7 @@ void celery_json_put_int(struct celery_json_writer *w, int64_t n)
     } while (rest != 0);
     if (n < 0)
         *--p = '-';
-    separate(w);
-    put(w, p, (size_t)(text + sizeof text - p));
+    put_token(w, p, (size_t)(text + sizeof text - p));
 }
 
 void celery_json_put_double(struct celery_json_writer *w, double d)
@@ -147,31 +203,28 @@ void celery_json_put_double(struct celery_json_writer *w, double d)
     char text[32];
     size_t len = celery_double_repr(d, text);
 
-    separate(w);
     if (text[len - 1] == 'f') /* inf, -inf */
-        put(w, *text == '-' ? "-Infinity" : "Infinity", *text == '-' ? 9 : 8);
+        put_token(w, *text == '-' ? "-Infinity" : "Infinity",
+                  *text == '-' ? 9 : 8);
     else if (*text == 'n')
-        put(w, "NaN", 3);
+        put_token(w, "NaN", 3);
     else
-        put(w, text, len);
+        put_token(w, text, len);
 }
 
 void celery_json_put_bool(struct celery_json_writer *w, bool b)
 {
-    separate(w);
-    put(w, b ? "true" : "false", b ? 4 : 5);
+    put_token(w, b ? "true" : "false", b ? 4 : 5);
 }
 
 void celery_json_put_null(struct celery_json_writer *w)
 {
-    separate(w);
-    put(w, "null", 4);
+    put_token(w, "null", 4);
 }
 
 void celery_json_put_raw(struct celery_json_writer *w, struct celery_str json)
 {
-    separate(w);
-    celery_buf_append(w->buf, json);
+    put_token(w, json.data, json.len);
 }
 
 void celery_json_put_value(struct celery_json_writer *w,

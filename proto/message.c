@@ -6,7 +6,6 @@
  */
 #include "celery/message.h"
 
-#include "celery/content.h"
 #include "message_fields.h"
 
 /* Nothing is set, and nothing is a null pointer either. */
@@ -60,6 +59,27 @@ static enum celery_status finish(enum celery_status status,
     return status;
 }
 
+static enum celery_status read_body(const struct celery_content *content,
+                                    unsigned accept,
+                                    const struct celery_limits *limits,
+                                    struct celery_arena *arena,
+                                    struct cel_body *ret,
+                                    struct celery_error *err)
+{
+    enum { BODY, EMBED, N };
+    struct cel_pick picks[N] = {
+        [BODY] = {NULL, 0, NULL, CEL_BODY_N, ret->parts, 0, 0},
+        [EMBED] = {&picks[BODY], CEL_BODY_EMBED, cel_embed_names, CEL_EMBED_N,
+                   ret->embed, 0, 0},
+    };
+
+    enum celery_status status =
+        cel_content_decode(content, accept, limits, arena, picks, N, &ret->root,
+                           err);
+    ret->members = picks[BODY].members;
+    return status;
+}
+
 enum celery_status celery_message_decode(const struct celery_envelope *envelope,
                                          unsigned accept,
                                          const struct celery_limits *limits,
@@ -68,7 +88,7 @@ enum celery_status celery_message_decode(const struct celery_envelope *envelope,
                                          struct celery_error *err)
 {
     const struct celery_limits defaults = CELERY_LIMITS_DEFAULT;
-    struct celery_json body = {CELERY_JSON_NONE, {"", 0}};
+    struct cel_body body;
     const struct cel_fields *fields = envelope->fields;
 
     if (limits == NULL)
@@ -88,10 +108,10 @@ enum celery_status celery_message_decode(const struct celery_envelope *envelope,
     if (status == CELERY_OK && v2)
         status = cel_fields_identity(fields, arena, ret, err);
     if (status == CELERY_OK)
-        status = celery_content_decode(&envelope->content, accept, limits,
-                                       arena, &body, err);
+        status =
+            read_body(&envelope->content, accept, limits, arena, &body, err);
     if (status == CELERY_OK)
-        status = v2 ? cel_message_v2(body, fields, arena, ret, err)
-                    : cel_message_v1(body, arena, ret, err);
+        status = v2 ? cel_message_v2(&body, fields, arena, ret, err)
+                    : cel_message_v1(body.root, arena, ret, err);
     return finish(status, ret);
 }

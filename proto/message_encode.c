@@ -13,7 +13,10 @@
 #include "celery/message.h"
 #include "celery/python_repr.h"
 #include "celery/timestamp.h"
+#include "json_text.h"
 #include "message_fields.h"
+
+enum { HEADERS_ROOM = 1000, BODY_ROOM = 500 };
 
 struct parts {
     struct celery_json args;
@@ -26,6 +29,10 @@ struct parts {
     struct celery_json stamps;
 };
 
+static const struct celery_json empty_array = {CELERY_JSON_ARRAY, {"[]", 2}};
+static const struct celery_json empty_object = {CELERY_JSON_OBJECT, {"{}", 2}};
+static const struct celery_json null = {CELERY_JSON_NULL, {"null", 4}};
+
 static enum celery_status check_parts(const struct celery_task_out *task,
                                       struct parts *parts,
                                       struct celery_error *err)
@@ -37,29 +44,31 @@ static enum celery_status check_parts(const struct celery_task_out *task,
     const struct {
         const char *name;
         struct celery_str text;
-        const char *empty;
+        struct celery_json empty;
         enum celery_json_type type;
         struct celery_json *ret;
     } table[] = {
-        {"args", task->args, "[]", CELERY_JSON_ARRAY, &parts->args},
-        {"kwargs", task->kwargs, "{}", CELERY_JSON_OBJECT, &parts->kwargs},
-        {"callbacks", task->callbacks, "null", CELERY_JSON_ARRAY,
+        {"args", task->args, empty_array, CELERY_JSON_ARRAY, &parts->args},
+        {"kwargs", task->kwargs, empty_object, CELERY_JSON_OBJECT,
+         &parts->kwargs},
+        {"callbacks", task->callbacks, null, CELERY_JSON_ARRAY,
          &parts->callbacks},
-        {"errbacks", task->errbacks, "null", CELERY_JSON_ARRAY,
-         &parts->errbacks},
-        {"chain", task->chain, "null", CELERY_JSON_ARRAY, &parts->chain},
-        {"chord", task->chord, "null", CELERY_JSON_OBJECT, &parts->chord},
-        {"stamped_headers", task->stamped_headers, "null", CELERY_JSON_ARRAY,
+        {"errbacks", task->errbacks, null, CELERY_JSON_ARRAY, &parts->errbacks},
+        {"chain", task->chain, null, CELERY_JSON_ARRAY, &parts->chain},
+        {"chord", task->chord, null, CELERY_JSON_OBJECT, &parts->chord},
+        {"stamped_headers", task->stamped_headers, null, CELERY_JSON_ARRAY,
          &parts->stamped_headers},
-        {"stamps", task->stamps, "{}", CELERY_JSON_OBJECT, &parts->stamps},
+        {"stamps", task->stamps, empty_object, CELERY_JSON_OBJECT,
+         &parts->stamps},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        struct celery_str text = table[i].text;
-        if (text.len == 0)
-            text = (struct celery_str){table[i].empty, strlen(table[i].empty)};
-        enum celery_status status =
-            celery_json_parse(text, &limits, table[i].ret, err);
+        enum celery_status status = CELERY_OK;
+        if (table[i].text.len == 0)
+            *table[i].ret = table[i].empty;
+        else
+            status =
+                celery_json_parse(table[i].text, &limits, table[i].ret, err);
         if (status != CELERY_OK)
             return celery_fail(err, CELERY_INVALID, "%s are no JSON",
                                table[i].name);
@@ -72,19 +81,19 @@ static enum celery_status check_parts(const struct celery_task_out *task,
 }
 
 /* NULL and "" are None in Python's eyes where it says "x or None". */
-static void put_text(struct celery_json_writer *w, const char *key,
+static void put_text(struct celery_json_writer *w, struct celery_str key,
                      const char *text)
 {
-    celery_json_key(w, key);
+    cel_json_raw_key(w, key);
     celery_json_put_text(w, text == NULL || *text == '\0' ? NULL : text);
 }
 
-static void put_time(struct celery_json_writer *w, const char *key,
+static void put_time(struct celery_json_writer *w, struct celery_str key,
                      int64_t usec)
 {
     char text[CELERY_TIMESTAMP_MAX];
 
-    celery_json_key(w, key);
+    cel_json_raw_key(w, key);
     if (usec == CELERY_TIME_NONE) {
         celery_json_put_null(w);
         return;
@@ -105,7 +114,7 @@ static void put_seconds(struct celery_json_writer *w, double seconds)
 }
 
 /* A saferepr() as a JSON string. */
-static void put_repr(struct celery_json_writer *w, const char *key,
+static void put_repr(struct celery_json_writer *w, struct celery_str key,
                      struct celery_json value, bool as_tuple)
 {
     struct celery_buf text = CELERY_BUF_INIT;
@@ -114,7 +123,7 @@ static void put_repr(struct celery_json_writer *w, const char *key,
                        CELERY_REPR_LEVELS);
     if (celery_buf_status(&text) != CELERY_OK)
         w->buf->status = celery_buf_status(&text);
-    celery_json_key(w, key);
+    cel_json_raw_key(w, key);
     celery_json_put_str(w, celery_buf_str(&text));
     celery_buf_done(&text);
 }
@@ -122,50 +131,51 @@ static void put_repr(struct celery_json_writer *w, const char *key,
 static void put_ignore_result(struct celery_json_writer *w,
                               enum celery_ignore_result ignore)
 {
-    celery_json_key(w, "ignore_result");
+    cel_json_raw_key(w, CEL_KEY("ignore_result"));
     if (ignore == CELERY_IGNORE_RESULT_UNSET)
         celery_json_put_null(w);
     else
         celery_json_put_bool(w, ignore == CELERY_IGNORE_RESULT_YES);
 }
 
-/* Headers that a user's headers cannot set: those of the protocol, and what
+/* Headers that a user's headers cannot set, besides those of the protocol: what
  * RabbitMQ and the transports note on a message on its way. */
-static bool is_reserved(struct celery_json key)
-{
-    static const char *const more[] = {
-        "x-death",
-        "x-deliveries",
-        "x-delivery-count",
-        "x-first-death-exchange",
-        "x-first-death-queue",
-        "x-first-death-reason",
-        "x-last-death-exchange",
-        "x-last-death-queue",
-        "x-last-death-reason",
-    };
+static const struct celery_str transport_names[] = {
+    CEL_NAME("x-death"),
+    CEL_NAME("x-deliveries"),
+    CEL_NAME("x-delivery-count"),
+    CEL_NAME("x-first-death-exchange"),
+    CEL_NAME("x-first-death-queue"),
+    CEL_NAME("x-first-death-reason"),
+    CEL_NAME("x-last-death-exchange"),
+    CEL_NAME("x-last-death-queue"),
+    CEL_NAME("x-last-death-reason"),
+};
 
-    for (size_t i = 0; i < CEL_FIELDS; i++) {
-        if (celery_json_is(key, cel_field_names[i]))
-            return true;
+/* guess: the field that is likely to come, and then the one behind it. */
+static bool is_reserved(struct celery_json key, size_t *guess)
+{
+    enum { N = sizeof transport_names / sizeof transport_names[0] };
+
+    size_t field = cel_json_find_key(key, cel_field_names, CEL_FIELDS, *guess);
+    if (field != CEL_FIELDS) {
+        *guess = field + 1;
+        return true;
     }
-    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
-        if (celery_json_is(key, more[i]))
-            return true;
-    }
-    return false;
+    return cel_json_find_key(key, transport_names, N, 0) != N;
 }
 
 static void put_extra(struct celery_json_writer *w, struct celery_json extra)
 {
     struct celery_json key;
     struct celery_json value;
+    size_t guess = 0;
 
     if (extra.type != CELERY_JSON_OBJECT)
         return;
     struct celery_json_iter iter = celery_json_iter(extra);
     while (celery_json_next(&iter, &key, &value)) {
-        if (is_reserved(key))
+        if (is_reserved(key, &guess))
             continue;
         celery_json_put_value(w, key);
         celery_buf_append(w->buf, CELERY_STR(": "));
@@ -180,36 +190,36 @@ static void put_headers(struct celery_json_writer *w,
 {
     bool own_root = task->root_id == NULL || *task->root_id == '\0';
 
-    put_text(w, "lang", "py");
-    put_text(w, "task", task->task);
-    put_text(w, "id", task->id);
-    put_text(w, "shadow", task->shadow);
-    put_time(w, "eta", task->eta_us);
-    put_time(w, "expires", task->expires_us);
-    put_text(w, "group", task->group);
-    celery_json_key(w, "group_index");
+    put_text(w, CEL_KEY("lang"), "py");
+    put_text(w, CEL_KEY("task"), task->task);
+    put_text(w, CEL_KEY("id"), task->id);
+    put_text(w, CEL_KEY("shadow"), task->shadow);
+    put_time(w, CEL_KEY("eta"), task->eta_us);
+    put_time(w, CEL_KEY("expires"), task->expires_us);
+    put_text(w, CEL_KEY("group"), task->group);
+    cel_json_raw_key(w, CEL_KEY("group_index"));
     if (task->group_index < 0)
         celery_json_put_null(w);
     else
         celery_json_put_int(w, task->group_index);
-    celery_json_key(w, "retries");
+    cel_json_raw_key(w, CEL_KEY("retries"));
     celery_json_put_int(w, task->retries);
-    celery_json_key(w, "timelimit");
+    cel_json_raw_key(w, CEL_KEY("timelimit"));
     celery_json_begin_array(w);
     put_seconds(w, task->time_limit_s);
     put_seconds(w, task->soft_time_limit_s);
     celery_json_end_array(w);
-    put_text(w, "root_id", own_root ? task->id : task->root_id);
-    put_text(w, "parent_id", task->parent_id);
-    put_repr(w, "argsrepr", parts->args, true);
-    put_repr(w, "kwargsrepr", parts->kwargs, false);
-    put_text(w, "origin", task->origin);
+    put_text(w, CEL_KEY("root_id"), own_root ? task->id : task->root_id);
+    put_text(w, CEL_KEY("parent_id"), task->parent_id);
+    put_repr(w, CEL_KEY("argsrepr"), parts->args, true);
+    put_repr(w, CEL_KEY("kwargsrepr"), parts->kwargs, false);
+    put_text(w, CEL_KEY("origin"), task->origin);
     put_ignore_result(w, task->ignore_result);
-    celery_json_key(w, "replaced_task_nesting");
+    cel_json_raw_key(w, CEL_KEY("replaced_task_nesting"));
     celery_json_put_int(w, task->replaced_task_nesting);
-    celery_json_key(w, "stamped_headers");
+    cel_json_raw_key(w, CEL_KEY("stamped_headers"));
     celery_json_put_value(w, parts->stamped_headers);
-    celery_json_key(w, "stamps");
+    cel_json_raw_key(w, CEL_KEY("stamps"));
     celery_json_put_value(w, parts->stamps);
 }
 
@@ -221,13 +231,13 @@ static void put_body(struct celery_buf *buf, const struct parts *parts)
     celery_json_put_value(&w, parts->args);
     celery_json_put_value(&w, parts->kwargs);
     celery_json_begin_object(&w);
-    celery_json_key(&w, "callbacks");
+    cel_json_raw_key(&w, CEL_KEY("callbacks"));
     celery_json_put_value(&w, parts->callbacks);
-    celery_json_key(&w, "errbacks");
+    cel_json_raw_key(&w, CEL_KEY("errbacks"));
     celery_json_put_value(&w, parts->errbacks);
-    celery_json_key(&w, "chain");
+    cel_json_raw_key(&w, CEL_KEY("chain"));
     celery_json_put_value(&w, parts->chain);
-    celery_json_key(&w, "chord");
+    cel_json_raw_key(&w, CEL_KEY("chord"));
     celery_json_put_value(&w, parts->chord);
     celery_json_end_object(&w);
     celery_json_end_array(&w);
@@ -280,7 +290,8 @@ enum celery_status celery_message_encode(const struct celery_task_out *task,
     put_headers(&w, task, &parts);
     put_extra(&w, task->extra_headers);
     if (compression.len != 0)
-        put_text(&w, "compression", celery_compression_mime(compression));
+        put_text(&w, CEL_KEY("compression"),
+                 celery_compression_mime(compression));
     celery_json_end_object(&w);
 
     status = celery_buf_status(headers);
@@ -298,6 +309,9 @@ enum celery_status celery_message_encode_envelope(
     struct celery_buf headers = CELERY_BUF_INIT;
     struct celery_buf body = CELERY_BUF_INIT;
 
+    /* One allocation each for most messages; what fails here is marked. */
+    (void)celery_buf_reserve(&headers, HEADERS_ROOM);
+    (void)celery_buf_reserve(&body, BODY_ROOM);
     enum celery_status status =
         celery_message_encode(task, &headers, &body, err);
     if (status == CELERY_OK) {

@@ -11,8 +11,8 @@
 #include "celery/timestamp.h"
 #include "json_text.h"
 
-const char *const cel_field_names[CEL_FIELDS] = {
-#define XX(name, key) [CEL_FIELD_##name] = (key),
+const struct celery_str cel_field_names[CEL_FIELDS] = {
+#define XX(name, key) [CEL_FIELD_##name] = CEL_NAME(key),
     CEL_FIELD_MAP(XX)
 #undef XX
 };
@@ -26,6 +26,16 @@ const struct cel_fields *cel_fields_pick(struct celery_json object,
         fields->members =
             cel_json_pick(object, cel_field_names, CEL_FIELDS, fields->values);
     return fields;
+}
+
+const struct cel_fields *cel_fields_copy(const struct cel_fields *fields,
+                                         struct celery_arena *arena)
+{
+    struct cel_fields *copy = celery_arena_alloc(arena, sizeof *copy);
+
+    if (copy != NULL)
+        *copy = *fields;
+    return copy;
 }
 
 enum celery_status cel_fields_limit(const struct cel_fields *fields,
@@ -42,7 +52,7 @@ enum celery_status cel_fields_limit(const struct cel_fields *fields,
 static enum celery_status bad(enum cel_field field, struct celery_error *err)
 {
     return celery_fail(err, CELERY_MALFORMED, "invalid value of \"%s\"",
-                       cel_field_names[field]);
+                       cel_field_names[field].data);
 }
 
 static enum celery_status read_text(const struct cel_fields *fields,
@@ -56,7 +66,7 @@ static enum celery_status read_text(const struct cel_fields *fields,
 
     if (status == CELERY_NOMEM)
         return celery_fail(err, status, "no memory for \"%s\"",
-                           cel_field_names[field]);
+                           cel_field_names[field].data);
     return status == CELERY_OK ? CELERY_OK : bad(field, err);
 }
 
@@ -68,11 +78,11 @@ static enum celery_status read_required(const struct cel_fields *fields,
 {
     if (celery_json_null(fields->values[field]))
         return celery_fail(err, CELERY_MALFORMED, "\"%s\" is missing",
-                           cel_field_names[field]);
+                           cel_field_names[field].data);
     enum celery_status status = read_text(fields, field, arena, ret, err);
     if (status == CELERY_OK && ret->len == 0)
         return celery_fail(err, CELERY_MALFORMED, "\"%s\" is empty",
-                           cel_field_names[field]);
+                           cel_field_names[field].data);
     return status;
 }
 

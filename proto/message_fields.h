@@ -6,7 +6,9 @@
 #ifndef CELERY_MESSAGE_FIELDS_H
 #define CELERY_MESSAGE_FIELDS_H
 
+#include "celery/content.h"
 #include "celery/message.h"
+#include "json_text.h"
 
 /* One line per member: name on the wire. */
 #define CEL_FIELD_MAP(XX)                              \
@@ -40,7 +42,7 @@ enum cel_field {
         CEL_FIELDS
 };
 
-extern const char *const cel_field_names[CEL_FIELDS];
+extern const struct celery_str cel_field_names[CEL_FIELDS];
 
 struct cel_fields {
     size_t members; /* of the whole object */
@@ -49,6 +51,11 @@ struct cel_fields {
 
 /* All fields of object in one walk; NULL without memory. */
 const struct cel_fields *cel_fields_pick(struct celery_json object,
+                                         struct celery_arena *arena)
+    CELERY_MUST_CHECK;
+
+/* The same for fields that were picked already. */
+const struct cel_fields *cel_fields_copy(const struct cel_fields *fields,
                                          struct celery_arena *arena)
     CELERY_MUST_CHECK;
 
@@ -83,9 +90,30 @@ enum celery_status cel_message_embed(struct celery_json object,
                                      struct celery_error *err)
     CELERY_MUST_CHECK;
 
+/* celery_content_decode, which also fills the picks. */
+enum celery_status cel_content_decode(
+    const struct celery_content *content, unsigned accept,
+    const struct celery_limits *limits, struct celery_arena *arena,
+    struct cel_pick *picks, size_t n_picks, struct celery_json *ret_root,
+    struct celery_error *err) CELERY_MUST_CHECK;
+
+enum { CEL_CALLBACKS, CEL_ERRBACKS, CEL_CHAIN, CEL_CHORD, CEL_EMBED_N };
+
+enum { CEL_BODY_ARGS, CEL_BODY_KWARGS, CEL_BODY_EMBED, CEL_BODY_N };
+
+/* A body, and if it is an array of protocol 2, what it is made of. */
+struct cel_body {
+    struct celery_json root;
+    struct celery_json parts[CEL_BODY_N];
+    struct celery_json embed[CEL_EMBED_N];
+    size_t members;
+};
+
+extern const struct celery_str cel_embed_names[CEL_EMBED_N];
+
 /* Protocol 2: the body of a message whose headers name a task. An object with
  * "args" is the older form: then the body fills in what the headers lack. */
-enum celery_status cel_message_v2(struct celery_json body,
+enum celery_status cel_message_v2(const struct cel_body *body,
                                   const struct cel_fields *fields,
                                   struct celery_arena *arena,
                                   struct celery_message *ret,

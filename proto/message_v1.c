@@ -14,7 +14,8 @@ enum celery_status cel_message_v1(struct celery_json body,
     struct cel_fields fields;
 
     ret->protocol = 1;
-    celery_json_pick(body, cel_field_names, CEL_FIELDS, fields.values);
+    fields.members =
+        cel_json_pick(body, cel_field_names, CEL_FIELDS, fields.values);
     if (fields.values[CEL_FIELD_TASK].type == CELERY_JSON_NONE)
         return celery_fail(err, CELERY_UNSUPPORTED, "no task message");
     /* The older name of a group wins, even when it is null. */

@@ -26,65 +26,66 @@ enum celery_status cel_message_arguments(struct celery_json args,
     return CELERY_OK;
 }
 
-enum { CALLBACKS, ERRBACKS, CHAIN, CHORD, EMBED_N };
-static const char *const embed_names[EMBED_N] = {
-    "callbacks",
-    "errbacks",
-    "chain",
-    "chord",
+const struct celery_str cel_embed_names[CEL_EMBED_N] = {
+    CEL_NAME("callbacks"),
+    CEL_NAME("errbacks"),
+    CEL_NAME("chain"),
+    CEL_NAME("chord"),
 };
 
-enum celery_status cel_message_embed(struct celery_json object,
+static enum celery_status take_embed(const struct celery_json *values,
                                      struct celery_message *ret,
                                      struct celery_error *err)
 {
-    struct celery_json values[EMBED_N];
-    struct celery_json *const rets[EMBED_N] = {
+    struct celery_json *const rets[CEL_EMBED_N] = {
         &ret->callbacks,
         &ret->errbacks,
         &ret->chain,
         &ret->chord,
     };
 
-    if (celery_json_null(object))
-        return CELERY_OK;
-    if (object.type != CELERY_JSON_OBJECT)
-        return celery_fail(err, CELERY_MALFORMED, "embed is no object");
-    celery_json_pick(object, embed_names, EMBED_N, values);
-    for (size_t i = 0; i < EMBED_N; i++) {
+    for (size_t i = 0; i < CEL_EMBED_N; i++) {
         enum celery_json_type want =
-            i == CHORD ? CELERY_JSON_OBJECT : CELERY_JSON_ARRAY;
+            i == CEL_CHORD ? CELERY_JSON_OBJECT : CELERY_JSON_ARRAY;
         if (celery_json_null(values[i]))
             continue;
         if (values[i].type != want)
             return celery_fail(err, CELERY_MALFORMED, "invalid value of \"%s\"",
-                               embed_names[i]);
+                               cel_embed_names[i].data);
         *rets[i] = values[i];
     }
     return CELERY_OK;
 }
 
-static enum celery_status read_array(struct celery_json body,
+enum celery_status cel_message_embed(struct celery_json object,
+                                     struct celery_message *ret,
+                                     struct celery_error *err)
+{
+    struct celery_json values[CEL_EMBED_N];
+
+    (void)cel_json_pick(object, cel_embed_names, CEL_EMBED_N, values);
+    return take_embed(values, ret, err);
+}
+
+static enum celery_status read_array(const struct cel_body *body,
                                      const struct cel_fields *fields,
                                      struct celery_arena *arena,
                                      struct celery_message *ret,
                                      struct celery_error *err)
 {
-    struct celery_json parts[3];
-    struct celery_json more;
-    size_t n = 0;
+    struct celery_json embed = body->parts[CEL_BODY_EMBED];
 
-    struct celery_json_iter iter = celery_json_iter(body);
-    while (n < 3 && celery_json_next(&iter, NULL, &parts[n]))
-        n++;
-    if (n != 3 || celery_json_next(&iter, NULL, &more))
+    if (body->members != CEL_BODY_N)
         return celery_fail(err, CELERY_MALFORMED,
                            "body has not exactly three elements");
-
     enum celery_status status =
-        cel_message_arguments(parts[0], parts[1], ret, err);
-    if (status == CELERY_OK)
-        status = cel_message_embed(parts[2], ret, err);
+        cel_message_arguments(body->parts[CEL_BODY_ARGS],
+                              body->parts[CEL_BODY_KWARGS], ret, err);
+    if (status != CELERY_OK)
+        return status;
+    if (!celery_json_null(embed) && embed.type != CELERY_JSON_OBJECT)
+        return celery_fail(err, CELERY_MALFORMED, "embed is no object");
+    status = take_embed(body->embed, ret, err);
     if (status == CELERY_OK)
         status = cel_fields_read(fields, arena, ret, err);
     return status;
@@ -99,7 +100,7 @@ static enum celery_status read_hybrid(struct celery_json body,
     struct cel_fields both = *fields;
     struct celery_json inner[CEL_FIELDS];
 
-    celery_json_pick(body, cel_field_names, CEL_FIELDS, inner);
+    (void)cel_json_pick(body, cel_field_names, CEL_FIELDS, inner);
     for (size_t i = 0; i < CEL_FIELDS; i++) {
         if (both.values[i].type == CELERY_JSON_NONE)
             both.values[i] = inner[i];
@@ -117,16 +118,16 @@ static enum celery_status read_hybrid(struct celery_json body,
     return status;
 }
 
-enum celery_status cel_message_v2(struct celery_json body,
+enum celery_status cel_message_v2(const struct cel_body *body,
                                   const struct cel_fields *fields,
                                   struct celery_arena *arena,
                                   struct celery_message *ret,
                                   struct celery_error *err)
 {
     ret->protocol = 2;
-    if (body.type == CELERY_JSON_ARRAY)
+    if (body->root.type == CELERY_JSON_ARRAY)
         return read_array(body, fields, arena, ret, err);
-    if (celery_json_get(body, "args").type != CELERY_JSON_NONE)
-        return read_hybrid(body, fields, arena, ret, err);
+    if (celery_json_get(body->root, "args").type != CELERY_JSON_NONE)
+        return read_hybrid(body->root, fields, arena, ret, err);
     return celery_fail(err, CELERY_MALFORMED, "body is no array");
 }

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "byte_scan.h"
 #include "celery/base64.h"
 #include "celery/json_write.h"
 #include "python_text.h"
@@ -84,6 +85,28 @@ static void count(struct repr *r, size_t from)
         r->left -= ((unsigned char)r->buf->data[i] & 0xc0) != 0x80;
 }
 
+/* A string that is shown as it stands, whole: ASCII without a quote or an
+ * escape. false: it is none. */
+static bool put_plain(struct repr *r, const struct cel_chars *chars)
+{
+    const char *p = chars->rest.p;
+    size_t len = (size_t)(chars->rest.end - p);
+
+    if (chars->piece.len != 0 || (r->limited && (int64_t)len >= r->left)
+        || cel_find_special(p, p + len) != p + len
+        || memchr(p, '\'', len) != NULL)
+        return false;
+    char *out = celery_buf_reserve(r->buf, len + 2);
+    if (out == NULL)
+        return true;
+    out[0] = '\'';
+    memcpy(out + 1, p, len);
+    out[len + 1] = '\'';
+    celery_buf_commit(r->buf, len + 2);
+    r->left -= (int64_t)len + 2;
+    return true;
+}
+
 static void put_string(struct repr *r, struct cel_chars *chars)
 {
     bool cut = false;
@@ -96,6 +119,8 @@ static void put_string(struct repr *r, struct cel_chars *chars)
         cel_repr_chars(r->buf, chars);
         return;
     }
+    if (put_plain(r, chars))
+        return;
     size_t n = kept(r, *chars, &cut);
     celery_buf_append(r->buf, CELERY_STR("'"));
     for (size_t i = 0; i < n && cel_chars_next(chars, &code); i++) {
@@ -337,7 +362,17 @@ static void walk(struct repr *r, struct celery_json value)
         close_frame(r);
 }
 
-/* The frames of an opened container are set when it is opened. */
+/* The frames of an opened container are set when it is opened; to zero all 40
+ * KB of them, as hardened builds do, costs more than the rest of an encode. */
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define UNINITIALIZED __attribute__((uninitialized))
+#endif
+#endif
+#ifndef UNINITIALIZED
+#define UNINITIALIZED
+#endif
+
 static void start(struct repr *r, struct celery_buf *buf)
 {
     r->buf = buf;
@@ -353,7 +388,7 @@ static void start(struct repr *r, struct celery_buf *buf)
 void celery_python_repr(struct celery_buf *buf, struct celery_json value,
                         bool as_tuple, size_t maxlen, unsigned maxlevels)
 {
-    struct repr r;
+    UNINITIALIZED struct repr r;
 
     start(&r, buf);
     r.limited = maxlen != 0;
@@ -365,7 +400,7 @@ void celery_python_repr(struct celery_buf *buf, struct celery_json value,
 
 void cel_repr_exact(struct celery_buf *buf, struct celery_json value)
 {
-    struct repr r;
+    UNINITIALIZED struct repr r;
 
     start(&r, buf);
     r.exact = true;

@@ -266,36 +266,43 @@ static enum celery_status descend(struct celery_signature_walk *walk,
     return CELERY_OK;
 }
 
-/* The next value that should be a signature; false when the walk is over. */
-static bool find_next(struct celery_signature_walk *walk,
-                      struct celery_json *ret)
+/* The next value of the frame on top; false: it has no more. */
+static bool next_of_frame(struct celery_signature_walk *walk,
+                          struct celery_json *ret)
 {
-    while (walk->count != 0) {
-        unsigned top = walk->count - 1;
+    unsigned top = walk->count - 1;
+
+    while (walk->frames[top].inside || walk->frames[top].part != ROLES) {
         if (walk->frames[top].inside) {
-            if (celery_json_next(&walk->frames[top].iter, NULL, ret)) {
-                walk->role = roles[walk->frames[top].part - 1];
-                walk->depth = walk->count;
+            if (celery_json_next(&walk->frames[top].iter, NULL, ret))
                 return true;
-            }
             walk->frames[top].inside = false;
-        }
-        unsigned part = walk->frames[top].part;
-        if (part == ROLES) {
-            walk->count--;
             continue;
         }
-        struct celery_json value = walk->frames[top].parts[part];
-        walk->frames[top].part++;
+        struct celery_json value =
+            walk->frames[top].parts[walk->frames[top].part++];
         if (value.type == CELERY_JSON_ARRAY) {
             walk->frames[top].iter = celery_json_iter(value);
             walk->frames[top].inside = true;
         } else if (!celery_json_null(value)) {
             *ret = value;
-            walk->role = roles[part];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The next value that should be a signature; false when the walk is over. */
+static bool find_next(struct celery_signature_walk *walk,
+                      struct celery_json *ret)
+{
+    while (walk->count != 0) {
+        if (next_of_frame(walk, ret)) {
+            walk->role = roles[walk->frames[walk->count - 1].part - 1];
             walk->depth = walk->count;
             return true;
         }
+        walk->count--;
     }
     return false;
 }
@@ -306,7 +313,7 @@ enum celery_status celery_signature_next(struct celery_signature_walk *walk,
                                          struct celery_error *err)
 {
     struct celery_json value = walk->root;
-    struct celery_signature s;
+    struct celery_signature s = {0};
 
     *ret_done = false;
     if (!walk->begun) {

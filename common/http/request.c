@@ -33,7 +33,9 @@ static bool decode(const char *p, size_t len, char *ret_text, size_t size)
 {
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
-        char c = p[i] == '+' ? ' ' : p[i];
+        char c = p[i];
+        if (c == '+')
+            c = ' ';
         if (c == '%' && i + 2 < len && ascii_hex(p[i + 1]) >= 0
             && ascii_hex(p[i + 2]) >= 0) {
             c = (char)(unsigned char)(ascii_hex(p[i + 1]) * 16

@@ -42,6 +42,17 @@ bool log_level_parse(const char *name, enum log_level *ret)
     return false;
 }
 
+bool log_format_parse(const char *name, enum log_format *ret)
+{
+    if (strcasecmp(name, "json") == 0)
+        *ret = LOG_FORMAT_JSON;
+    else if (strcasecmp(name, "logfmt") == 0)
+        *ret = LOG_FORMAT_LOGFMT;
+    else
+        return false;
+    return true;
+}
+
 bool log_enabled(enum log_level level)
 {
     return level >= config.level;

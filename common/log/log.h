@@ -46,6 +46,9 @@ void log_configure(enum log_level level, enum log_format format, int fd);
  * others. */
 bool log_level_parse(const char *name, enum log_level *ret);
 
+/* "json" or "logfmt" in any case; false for others. */
+bool log_format_parse(const char *name, enum log_format *ret);
+
 bool log_enabled(enum log_level level);
 
 void log_emit(enum log_level level, const char *event,

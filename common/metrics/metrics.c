@@ -130,6 +130,8 @@ void metric_set(struct metric *metric, double value, const char *const *values)
 void metric_observe(struct metric *metric, double value,
                     const char *const *values)
 {
+    if (isnan(value))
+        return;
     lock_acquire(&metric->lock);
     struct series *s = find_or_add(metric, values);
     s->value += value;

@@ -37,6 +37,7 @@ struct metric *metric_register(const struct metric_desc *desc);
 void metric_add(struct metric *metric, double amount,
                 const char *const *values);
 void metric_set(struct metric *metric, double value, const char *const *values);
+/* What is no number is no observation: it would make the sum one for good. */
 void metric_observe(struct metric *metric, double value,
                     const char *const *values);
 

@@ -85,17 +85,20 @@ static bool is_address(const char *host)
         || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
+/* OpenSSL's macro takes a name that may change, and copies it. */
+static bool send_name(SSL *ssl, const char *host)
+{
+    char *name = xstrdup(host);
+    bool good = SSL_set_tlsext_host_name(ssl, name) == 1;
+    free(name);
+    return good;
+}
+
 static bool expect_host(SSL *ssl, const char *host, bool any_host)
 {
     bool address = is_address(host);
-    if (!address) {
-        /* OpenSSL's macro wants text that it could change. */
-        char *name = xstrdup(host);
-        bool named = SSL_set_tlsext_host_name(ssl, name) == 1;
-        free(name);
-        if (!named)
-            return false;
-    }
+    if (!address && !send_name(ssl, host))
+        return false;
     if (any_host)
         return true;
     return address

@@ -172,6 +172,54 @@ START_TEST(writes_kombus_order)
 }
 END_TEST
 
+/* Members are noted while the text is read: what a later member of the same
+ * name replaces is forgotten, with all that was in it. */
+START_TEST(takes_the_last_of_equal_members)
+{
+    static const struct {
+        const char *raw;
+        const char *compression;
+        const char *exchange;
+        const char *tag;
+    } doubles[] = {
+        {"{\"headers\": {\"compression\": \"a\"}, \"headers\": null}", "", "",
+         ""},
+        {"{\"headers\": null, \"headers\": {\"compression\": \"a\"}}", "a", "",
+         ""},
+        {"{\"headers\": {\"compression\": \"a\"}, \"headers\": "
+         "{\"other\": \"b\"}}",
+         "", "", ""},
+        {"{\"headers\": {\"compression\": \"a\", \"compression\": \"b\"}}", "b",
+         "", ""},
+        {"{\"properties\": {\"delivery_tag\": \"t\", \"delivery_info\": "
+         "{\"exchange\": \"e\"}}, \"properties\": {}}",
+         "", "", ""},
+        {"{\"properties\": {\"delivery_tag\": \"t\", \"delivery_info\": "
+         "{\"exchange\": \"e\"}, \"delivery_info\": [\"f\"]}}",
+         "", "", "t"},
+        {"{\"properties\": {\"delivery_info\": {\"exchange\": \"e\"}, "
+         "\"delivery_info\": {\"exchange\": \"f\"}}}",
+         "", "f", ""},
+        {"{\"other\": {\"headers\": {\"compression\": \"a\"}, "
+         "\"delivery_info\": {\"exchange\": \"e\"}}}",
+         "", "", ""},
+        {"{\"he\\u0061ders\": {\"c\\u006fmpression\": \"a\"}}", "a", "", ""},
+    };
+
+    for (size_t i = 0; i < sizeof doubles / sizeof doubles[0]; i++) {
+        CLEANUP(celery_arena_done)
+        struct celery_arena arena = CELERY_ARENA_INIT;
+        struct celery_envelope e;
+        ck_assert_int_eq(celery_envelope_decode(text(doubles[i].raw), NULL,
+                                                &arena, &e, NULL),
+                         CELERY_OK);
+        ASSERT_TEXT(e.content.compression, doubles[i].compression);
+        ASSERT_TEXT(e.exchange, doubles[i].exchange);
+        ASSERT_TEXT(e.delivery_tag, doubles[i].tag);
+    }
+}
+END_TEST
+
 START_TEST(survives_out_of_memory)
 {
     enum celery_status status = CELERY_OK;
@@ -187,4 +235,5 @@ END_TEST
 
 UNIT_MAIN("envelope", reads_every_member, is_lenient_where_kombu_is,
           knows_both_marks_of_redelivery, keeps_to_the_limits,
-          writes_kombus_order, survives_out_of_memory)
+          writes_kombus_order, takes_the_last_of_equal_members,
+          survives_out_of_memory)

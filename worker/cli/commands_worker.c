@@ -65,7 +65,7 @@ static enum celery_status load_module(struct celery_app *app, const char *name,
 /* -A NAME, -ANAME, --app NAME, --app=NAME: taken out of argv. */
 static const char *take_module(int *argc, char **argv)
 {
-    for (int i = 1; i < *argc; i++) {
+    for (int i = 1; i < *argc && argv[i] != NULL; i++) {
         const char *value = NULL;
         int used = 1;
         if (strncmp(argv[i], "--app=", 6) == 0) {

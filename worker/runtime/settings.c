@@ -458,12 +458,10 @@ static int print_if_asked(struct celery_app *app, struct conf *conf)
 static void configure_log(const struct conf *conf)
 {
     enum log_level level = LOG_LEVEL_INFO;
+    enum log_format format = LOG_FORMAT_JSON;
     (void)log_level_parse(conf_text(conf, "LOG_LEVEL"), &level);
-    log_configure(level,
-                  strcasecmp(conf_text(conf, "LOG_FORMAT"), "json") == 0
-                      ? LOG_FORMAT_JSON
-                      : LOG_FORMAT_LOGFMT,
-                  STDERR_FILENO);
+    (void)log_format_parse(conf_text(conf, "LOG_FORMAT"), &format);
+    log_configure(level, format, STDERR_FILENO);
 }
 
 /* "celery -A proj worker -l info" is what people paste: the word goes, unless it

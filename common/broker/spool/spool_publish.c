@@ -211,12 +211,14 @@ enum celery_status spool_bind(struct spool_broker *sb, const char *exchange,
                               sb->root, strerrordesc_np(error));
 }
 
+/* A word of the pattern, of p letters, and one of the key, of k. */
 static bool word_matches(const char *pattern, size_t p, const char *key,
                          size_t k)
 {
-    return *key != '\0' && *pattern != '\0'
-        && ((p == 1 && *pattern == '*')
-            || (p == k && memcmp(pattern, key, p) == 0));
+    if (*key == '\0' || *pattern == '\0')
+        return false;
+    return (p == 1 && *pattern == '*')
+        || (p == k && memcmp(pattern, key, p) == 0);
 }
 
 /* AMQP's topic rule, word by word: * is one word, # any number. Iterative: the
