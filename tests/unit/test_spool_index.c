@@ -204,6 +204,7 @@ START_TEST(a_queue_moves_in_its_order)
 }
 END_TEST
 
-UNIT_MAIN("spool_index", one_name_is_taken_out_wherever_it_stands,
-          tells_the_queue_of_a_name, gives_the_oldest_first, knows_a_name_once,
+UNIT_MAIN("spool_index", a_queue_moves_in_its_order,
+          one_name_is_taken_out_wherever_it_stands, tells_the_queue_of_a_name,
+          gives_the_oldest_first, knows_a_name_once,
           leaves_out_names_too_long_for_a_tag, stays_sorted_while_it_moves)
