@@ -224,6 +224,20 @@ suite_chaos() {
     system_tests build-release "not chaos" --timeout 7200 test_chaos.py
 }
 
+# The releases between the oldest and the newest, as clients and as workers.
+suite_versions() {
+  asan_build || return
+  local version dir releases=
+  for version in 5.3.6 5.4.0 5.5.3 5.6.0; do
+    dir=$PWD/build-venv/celery-$version
+    make_venv "$dir" "celery[redis]==$version" 'setuptools<81' psycopg2-binary ||
+      { not_ok "installing Celery $version with pip"; return; }
+    releases+="$version=$dir/bin/python "
+  done
+  CRICALGO_RELEASES=$releases system_tests $ASAN_BUILD "not chaos" test_interop.py \
+    -k "python_client_of_our_worker or our_api_and_a_python_worker"
+}
+
 # What the newest Celery writes, recorded on a Redis of its own (about 2 minutes),
 # against our codec.
 suite_vectors() {

@@ -13,6 +13,9 @@ from harness import Api, ModuleWorker, Process, Worker, deposit_body, wait_for
 
 INTEROP = harness.ROOT / "tests" / "interop"
 RELEASES = {"5.7.0": harness.PY57, "5.2.7": harness.PY52}
+# scripts/test.sh versions: others, as "5.4.0=/path/to/python 5.6.0=…".
+if os.environ.get("CRICALGO_RELEASES"):
+    RELEASES = dict(pair.split("=", 1) for pair in os.environ["CRICALGO_RELEASES"].split())
 
 
 def python_env(setup, **more):
@@ -52,8 +55,8 @@ def real(request, redis, postgres_server, tmp_path):
         database = postgres_server.new_database()
         ledger = postgres_server.url(database)
         server, postgres, folder = redis, postgres_server, tmp_path
-        redis = server
 
+    Setup.redis = redis
     if request.param == "rabbitmq":
         Setup.rabbitmq = request.getfixturevalue("rabbitmq")
         Setup.broker = Setup.rabbitmq.url

@@ -373,3 +373,21 @@ def test_results_expire(redis, tmp_path, started):
     assert 86400 - 60 <= left() <= 86400
     assert 100 - 60 <= left(CELERY_RESULT_EXPIRES=100) <= 100
     assert left(CELERY_RESULT_EXPIRES=0) == -1, "0 is for ever, as in Celery"
+
+
+def test_a_publish_that_nobody_answers(tmp_path):
+    """A server that stands still: the caller gets an error within the 5 s of a
+    publish, that says what was waited for."""
+    server = Redis(tmp_path)
+    try:
+        server.process.child.send_signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        done = subprocess.run([harness.CELERYC, "call", "t.noop", "-b", server.url(0)], text=True,
+                              env=harness.plain_env(), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=60)
+        took = time.monotonic() - begin
+        assert done.returncode == 69 and "in time" in done.stderr, done.stderr
+        assert 4.5 < took < 9, took
+    finally:
+        server.process.child.send_signal(signal.SIGCONT)
+        server.stop()
