@@ -230,7 +230,7 @@ suite_versions() {
   local version dir releases=
   for version in 5.3.6 5.4.0 5.5.3 5.6.0; do
     dir=$PWD/build-venv/celery-$version
-    make_venv "$dir" "celery[redis]==$version" 'setuptools<81' psycopg2-binary ||
+    make_venv "$dir" "celery[redis]==$version" packaging 'setuptools<81' psycopg2-binary ||
       { not_ok "installing Celery $version with pip"; return; }
     releases+="$version=$dir/bin/python "
   done
