@@ -5,7 +5,7 @@
 ASAN_BUILD=build-asan
 VENV_57=$PWD/build-venv/celery-5.7.0
 VENV_52=$PWD/build-venv/celery-5.2.7
-FUZZ_SECONDS=${FUZZ_SECONDS:-5}
+FUZZ_SECONDS=${FUZZ_SECONDS:-3}
 
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
@@ -64,7 +64,7 @@ make_venv() {
 
 make_venvs() {
   make_venv "$VENV_57" 'celery[redis]==5.7.0' flower psycopg2-binary msgpack \
-    pytest pytest-timeout &&
+    pytest pytest-timeout pytest-xdist &&
     make_venv "$VENV_52" 'celery[redis]==5.2.7' kombu==5.2.4 'setuptools<81' psycopg2-binary
 }
 
@@ -211,7 +211,13 @@ system_tests() {
   grep -E '^[A-Za-z, ]+: [0-9]+ (kills|faults)' "$log" | sed 's/^/   /' >&2
 }
 
-suite_system() { asan_build && system_tests $ASAN_BUILD "not chaos"; }
+# What measures time runs by itself; the rest, which waits most of the time, two
+# files at a time.
+suite_system() {
+  asan_build || return
+  system_tests $ASAN_BUILD "not chaos" test_idle.py
+  system_tests $ASAN_BUILD "not chaos" --ignore=test_idle.py -n 2 --dist loadfile
+}
 
 # The long tests of the brokers: failpoints and leases with sanitizers, then a
 # thousand kills and two hundred faults a broker, in the build that is run.

@@ -6,10 +6,12 @@ time; every wait has a deadline and says what it waited for."""
 import hashlib
 import hmac
 import http.client
+import itertools
 import json
 import os
 import pathlib
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -33,10 +35,21 @@ TOKEN = "system-test-token"
 LOOPBACK = "127.0.0.1"
 
 
+# Below the ports of outgoing connections, each half of a parallel run on its own
+# range: a port that was free stays free until its server has it.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0)
+_PORTS = itertools.count(random.randrange(2000))
+
+
 def free_port():
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        return sock.getsockname()[1]
+    while True:
+        port = 12000 + 4000 * (_WORKER % 5) + next(_PORTS) % 4000
+        with socket.socket() as sock:
+            try:
+                sock.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_for(condition, what, seconds=30.0, every=0.02):
