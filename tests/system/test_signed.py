@@ -5,6 +5,8 @@ import base64
 import json
 import subprocess
 
+import pytest
+
 import harness
 from harness import ModuleWorker, Process, wait_for
 from test_dead import dead_entries
@@ -67,6 +69,8 @@ def test_signed_runs_and_unsigned_does_not(real, started):  # noqa: F811
 
 
 def test_a_changed_message_does_not_run(real, started):  # noqa: F811
+    if real.rabbitmq:
+        pytest.skip("it changes an entry of a Redis list")
     call(real, "t.add", [2, 3], CELERY_C_SIGN_KEYS=KEYS)
     client = real.server.client()
     message = json.loads(client.rpop("celery"))
