@@ -312,7 +312,7 @@ def park(redis, start, count):
 def parked_memory(table, redis, folder):
     ours = park(redis, start_ours(redis, folder), PARKED)
     table.add("parked_million_mib", f"{ours / 1024:.0f}", "-", "-",
-              f"what {PARKED} tasks that wait for their ETA add; the issue's limit is 50")
+              f"what {PARKED} tasks that wait for their ETA add; at most 50 is wanted")
     few = 20000
     python = park(redis, start_python(redis, folder), few)
     mine, other = ours * 1024 / PARKED, python * 1024 / few
