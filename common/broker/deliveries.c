@@ -6,15 +6,15 @@
 
 unsigned broker_deliveries(struct celery_json headers)
 {
-    /* The second is RabbitMQ's own count, of quorum queues. */
+    /* The second is RabbitMQ's own, of the quorum queue that it is in now. */
     static const char *const names[] = {BROKER_DELIVERIES_HEADER,
                                         "x-delivery-count"};
-    int64_t count = 0;
+    uint64_t count = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         int64_t one = 0;
         if (celery_json_int64(celery_json_get(headers, names[i]), &one)
-            && one > count)
-            count = one;
+            && one > 0)
+            count += (uint64_t)one;
     }
     return count < BROKER_DELIVERIES_MOST ? (unsigned)count
                                           : BROKER_DELIVERIES_MOST;

@@ -247,6 +247,57 @@ def test_a_poison_message(fleet, kind):
     assert fleet.vhost.queues()["celery"] == (0, 0)
 
 
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_poison_message_s_neighbours_run(fleet, kind):
+    """The worker holds them all when it dies, five times over: only the poison is
+    counted beyond the second time, and nothing stays behind in the suspects."""
+    declare(fleet.vhost, "celery", **({"x_queue_type": "quorum"} if kind == "quorum" else {}))
+    before = send(fleet.vhost, "t.late", [0.02], count=10)
+    poison = send(fleet.vhost, "t.die", [])
+    after = send(fleet.vhost, "t.late", [0.02], count=30)
+    deaths = 0
+    options = ("-c", "1", "--prefetch-multiplier", "64")
+    worker = fleet.start(*options)
+
+    def dead():
+        """Starts the worker again whenever it has died."""
+        nonlocal worker, deaths
+        if not worker.alive():
+            deaths += 1
+            worker = fleet.start(*options)
+        return fleet.vhost.length("celery.dead") > 0
+
+    wait_for(dead, "the poison is a dead letter", 60)
+    fleet.wait(before + after)
+    assert deaths == 5
+    assert [m.headers["id"] for m in fleet.vhost.take_all("celery.dead")] == poison
+    assert worker.stop() == 0
+    assert {name: count for name, count in fleet.vhost.queues().items()
+            if name.startswith("celery")} == {
+        "celery": (0, 0), "celery.dead": (0, 0), "celery.suspects": (0, 0)}
+
+
+def test_suspects_of_a_fleet_without_us(fleet):
+    """What nobody takes goes back to the task queue; a new worker of ours finds what
+    an earlier one has left."""
+    from amqp import Message
+
+    arguments = {"x_message_ttl": 300000, "x_dead_letter_exchange": "",
+                 "x_dead_letter_routing_key": "celery"}
+    declare(fleet.vhost, "celery.suspects", **arguments)
+    task_id, head, body, properties = message("t.echo", ["back"], **{"x-deliveries": 3})
+    with fleet.vhost.channel() as channel:
+        channel.basic_publish(Message(body, application_headers=head, **properties),
+                              routing_key="celery.suspects")
+    worker = fleet.worker("-c", "1")
+    fleet.wait([task_id])
+    assert fleet.result(task_id) == "back"
+    assert ("celery.suspects", "1") in consumers(fleet.vhost)
+    # Declared by us with the same arguments: a second kill would not be refused.
+    declare(fleet.vhost, "celery.suspects", **arguments)
+    assert worker.stop() == 0
+
+
 def test_dead_letters_keep_what_came(fleet):
     """Undecodable, not ours, of a wrong type: original bytes and facts."""
     worker = fleet.worker("-c", "1")

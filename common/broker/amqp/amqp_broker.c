@@ -31,7 +31,7 @@ enum celery_status amqp_drop(struct amqp_broker *ab, enum celery_status st)
     ab->consumer = NULL;
     amqp_forget_deliveries(ab);
     for (size_t i = 0; i < ab->queue_count; i++)
-        ab->queues[i].consuming = false;
+        ab->queues[i].consuming = ab->queues[i].suspects_consuming = false;
     ab->pidbox = ab->gossip = false;
     ab->retry_due = false;
     ab->prefetch = 0;

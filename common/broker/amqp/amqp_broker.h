@@ -29,7 +29,11 @@ enum {
     CHANNEL_SCRATCH = 4,
 };
 
-enum { AMQP_RETRY_US = 1000000 };
+enum {
+    AMQP_RETRY_US = 1000000,
+    AMQP_CONSUMER_TAG = 48,
+    AMQP_SUSPECTS_NAME = 300,
+};
 
 /* What is known of a queue that we consume; by its index in broker.queues. */
 struct amqp_queue {
@@ -38,6 +42,10 @@ struct amqp_queue {
     bool topic;      /* its exchange is not direct */
     bool delayed;    /* bound to celery_delayed_delivery */
     unsigned serial; /* of its consumer tag */
+    /* Of <queue>.suspects (amqp_suspects.c). */
+    bool suspects; /* there is one */
+    bool suspects_consuming;
+    unsigned suspects_serial;
 };
 
 /* Unsettled deliveries of the consuming connection, oldest first. */
@@ -58,6 +66,7 @@ struct amqp_inbound {
     struct amqp_inbound *next;
     uint64_t tag;
     size_t queue;
+    int64_t tried; /* so often it came back */
     enum amqp_fate fate;
     struct celery_buf raw;  /* FATE_RUN: the envelope */
     struct amqp_copy *copy; /* others: the message as it came */
@@ -163,7 +172,21 @@ enum celery_status amqp_count_messages(struct amqp_conn *conn,
                                        struct celery_error *err)
     CELERY_MUST_CHECK;
 
+/* As py-amqp writes them: a number in 32 bits where they suffice. */
+amqp_table_entry_t amqp_text_argument(const char *key, const char *text);
+amqp_table_entry_t amqp_int_argument(const char *key, int64_t value);
+
 /* amqp_consume.c */
+enum celery_status amqp_set_qos(struct amqp_broker *ab, size_t count,
+                                bool global, struct celery_error *err)
+    CELERY_MUST_CHECK;
+enum celery_status amqp_consume_as(struct amqp_broker *ab,
+                                   amqp_channel_t channel, const char *queue,
+                                   const char *tag, bool no_ack,
+                                   struct celery_error *err) CELERY_MUST_CHECK;
+enum celery_status amqp_cancel_consumer(struct amqp_broker *ab, const char *tag,
+                                        struct celery_error *err)
+    CELERY_MUST_CHECK;
 enum celery_status amqp_consume_all(struct amqp_broker *ab,
                                     struct celery_error *err) CELERY_MUST_CHECK;
 enum celery_status amqp_consume_queue(struct amqp_broker *ab, size_t queue,
@@ -197,7 +220,7 @@ enum celery_status amqp_claim_messages(struct broker *broker, size_t max,
     CELERY_MUST_CHECK;
 struct amqp_inbound *amqp_take_inbound(struct amqp_broker *ab,
                                        const struct amqp_input *input,
-                                       size_t queue);
+                                       size_t queue, bool suspect);
 
 /* amqp_settle.c */
 enum celery_status amqp_settle(struct broker *broker,
@@ -249,6 +272,23 @@ enum celery_status amqp_hold_route(struct amqp_broker *ab,
                                    struct celery_error *err) CELERY_MUST_CHECK;
 /* Declares native delayed delivery's exchanges and queues and binds ours. */
 enum celery_status amqp_delayed_declare(struct amqp_broker *ab, size_t queue,
+                                        struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* amqp_suspects.c; all but need on the consuming connection */
+/* Declares the queue's suspects; it is consumed soon after. */
+enum celery_status amqp_suspects_need(struct amqp_broker *ab, size_t queue,
+                                      char ret_name[AMQP_SUSPECTS_NAME],
+                                      struct celery_error *err)
+    CELERY_MUST_CHECK;
+/* Are there any, from before? */
+enum celery_status amqp_suspects_find(struct amqp_broker *ab, size_t queue,
+                                      struct celery_error *err)
+    CELERY_MUST_CHECK;
+enum celery_status amqp_suspects_consume(struct amqp_broker *ab, size_t queue,
+                                         struct celery_error *err)
+    CELERY_MUST_CHECK;
+enum celery_status amqp_suspects_cancel(struct amqp_broker *ab, size_t queue,
                                         struct celery_error *err)
     CELERY_MUST_CHECK;
 

@@ -50,16 +50,22 @@ static int64_t time_in(const amqp_basic_properties_t *p, const char *key)
     return at;
 }
 
+/* It came back twice: from now on no worker holds more than one of its kind. */
+static bool is_suspect(const struct amqp_broker *ab, int64_t tried)
+{
+    return tried >= 2 && ab->max_deliveries > 0;
+}
+
 static enum amqp_fate fate_of(struct amqp_broker *ab,
-                              const struct amqp_received *m,
+                              const struct amqp_received *m, bool suspect,
                               struct amqp_inbound *item)
 {
     const amqp_basic_properties_t *p = m->properties;
-    int64_t tried = has(p, "x-delivery-count")
-                      ? count_in(p, "x-delivery-count")
-                      : count_in(p, "x-deliveries") + m->redelivered;
+    bool counted = has(p, "x-delivery-count");
+    item->tried = count_in(p, "x-deliveries")
+                + (counted ? count_in(p, "x-delivery-count") : m->redelivered);
     item->reason = "poison";
-    if (ab->max_deliveries > 0 && tried >= (int64_t)ab->max_deliveries)
+    if (ab->max_deliveries > 0 && item->tried >= (int64_t)ab->max_deliveries)
         return FATE_DEAD;
     item->eta_us = time_in(p, "eta");
     int64_t expires = time_in(p, "expires");
@@ -67,14 +73,15 @@ static enum amqp_fate fate_of(struct amqp_broker *ab,
     if (item->eta_us > now + ab->hold_above_us
         && (expires == 0 || expires > now))
         return FATE_HOLD;
-    if (m->redelivered && !has(p, "x-delivery-count"))
+    if (m->redelivered
+        && (!counted || (!suspect && is_suspect(ab, item->tried))))
         return FATE_AGAIN;
     return FATE_RUN;
 }
 
 struct amqp_inbound *amqp_take_inbound(struct amqp_broker *ab,
                                        const struct amqp_input *input,
-                                       size_t queue)
+                                       size_t queue, bool suspect)
 {
     const amqp_basic_deliver_t *m = input->method.decoded;
     char tag[BROKER_TAG_MAX];
@@ -90,7 +97,7 @@ struct amqp_inbound *amqp_take_inbound(struct amqp_broker *ab,
     amqp_tag_text(ab, m->delivery_tag, tag);
     item->tag = m->delivery_tag;
     item->queue = queue;
-    item->fate = fate_of(ab, &received, item);
+    item->fate = fate_of(ab, &received, suspect, item);
     /* After native delayed delivery neither exchange nor key lead back here: a
      * retry goes to the queue that the task came from. */
     if (received.exchange.len >= strlen("celery_delayed_")
@@ -114,6 +121,31 @@ struct amqp_inbound *amqp_take_inbound(struct amqp_broker *ab,
 
 /* --- what does not run now ------------------------------------------------------ */
 
+/* Where what came back goes: behind the others of its queue, or to the suspects.
+ * Memory is the copy's. */
+static enum celery_status return_route(struct amqp_broker *ab,
+                                       const struct amqp_inbound *item,
+                                       amqp_bytes_t *ret,
+                                       struct celery_error *err)
+{
+    char name[AMQP_SUSPECTS_NAME];
+    enum celery_status st = CELERY_OK;
+    *ret = amqp_cstring_bytes(ab->broker.queues[item->queue].name);
+    if (!is_suspect(ab, item->tried))
+        return CELERY_OK;
+    st = amqp_suspects_need(ab, item->queue, name, err);
+    if (st == CELERY_CONFLICT)
+        return CELERY_OK; /* the server has no such queue for us */
+    if (st != CELERY_OK)
+        return st;
+    char *copy = amqp_pool_alloc(&item->copy->pool, strlen(name) + 1);
+    if (copy == NULL)
+        return celery_fail(err, CELERY_NOMEM, "no memory for a name");
+    memcpy(copy, name, strlen(name) + 1);
+    *ret = amqp_cstring_bytes(copy);
+    return CELERY_OK;
+}
+
 static enum celery_status again(struct amqp_broker *ab,
                                 struct amqp_inbound *item,
                                 struct amqp_outgoing *ret,
@@ -123,15 +155,15 @@ static enum celery_status again(struct amqp_broker *ab,
     amqp_table_entry_t count = {.key = amqp_cstring_bytes("x-deliveries")};
     count.value.kind = AMQP_FIELD_KIND_I32;
     count.value.value.i32 =
-        (int32_t)count_in(&copy->properties, "x-deliveries") + 1;
+        item->tried < INT32_MAX ? (int32_t)item->tried : INT32_MAX;
     *ret = (struct amqp_outgoing){
-        .routing_key = amqp_cstring_bytes(ab->broker.queues[item->queue].name),
         .mandatory = true,
         .properties = copy->properties,
         .body = amqp_bytes_of(celery_buf_str(&copy->body)),
     };
-    enum celery_status st =
-        amqp_strip_headers(&ret->properties, &copy->pool, err);
+    enum celery_status st = return_route(ab, item, &ret->routing_key, err);
+    if (st == CELERY_OK)
+        st = amqp_strip_headers(&ret->properties, &copy->pool, err);
     if (st != CELERY_OK)
         return st;
     return amqp_add_headers(&ret->properties, &count, 1, &copy->pool, err);

@@ -27,10 +27,10 @@ enum {
 
 /* --- consumers --------------------------------------------------------------- */
 
-static enum celery_status consume(struct amqp_broker *ab,
-                                  amqp_channel_t channel, const char *queue,
-                                  const char *tag, bool no_ack,
-                                  struct celery_error *err)
+enum celery_status amqp_consume_as(struct amqp_broker *ab,
+                                   amqp_channel_t channel, const char *queue,
+                                   const char *tag, bool no_ack,
+                                   struct celery_error *err)
 {
     (void)amqp_basic_consume(amqp_conn_begin(ab->consumer), channel,
                              amqp_cstring_bytes(queue), amqp_cstring_bytes(tag),
@@ -44,8 +44,8 @@ static enum celery_status consume(struct amqp_broker *ab,
     return st;
 }
 
-static enum celery_status set_qos(struct amqp_broker *ab, size_t count,
-                                  bool global, struct celery_error *err)
+enum celery_status amqp_set_qos(struct amqp_broker *ab, size_t count,
+                                bool global, struct celery_error *err)
 {
     (void)amqp_basic_qos(amqp_conn_begin(ab->consumer), CHANNEL_TASKS, 0,
                          (uint16_t)count, global);
@@ -73,42 +73,57 @@ static size_t share_of(const struct amqp_broker *ab, size_t n)
     return share > 0 ? share : 1;
 }
 
-static void tag_of(const struct amqp_broker *ab, size_t queue, char ret[48])
+static void tag_of(const struct amqp_broker *ab, size_t queue,
+                   char ret[AMQP_CONSUMER_TAG])
 {
-    (void)snprintf(ret, 48, "q%zu.%u", queue, ab->queues[queue].serial);
+    (void)snprintf(ret, AMQP_CONSUMER_TAG, "q%zu.%u", queue,
+                   ab->queues[queue].serial);
 }
 
 static enum celery_status start_consumer(struct amqp_broker *ab, size_t queue,
                                          struct celery_error *err)
 {
-    char tag[48];
+    char tag[AMQP_CONSUMER_TAG];
     enum celery_status st = CELERY_OK;
     if (!ab->qos_global)
-        st = set_qos(ab, share_of(ab, wanted_prefetch(ab)), false, err);
+        st = amqp_set_qos(ab, share_of(ab, wanted_prefetch(ab)), false, err);
     if (st != CELERY_OK)
         return st;
     ab->queues[queue].serial++;
     tag_of(ab, queue, tag);
-    st = consume(ab, CHANNEL_TASKS, ab->broker.queues[queue].name, tag, false,
-                 err);
+    st = amqp_consume_as(ab, CHANNEL_TASKS, ab->broker.queues[queue].name, tag,
+                         false, err);
     ab->queues[queue].consuming = st == CELERY_OK;
     return st;
 }
 
-enum celery_status amqp_cancel_queue(struct amqp_broker *ab, size_t queue,
-                                     struct celery_error *err)
+enum celery_status amqp_cancel_consumer(struct amqp_broker *ab, const char *tag,
+                                        struct celery_error *err)
 {
-    char tag[48];
-    if (!ab->queues[queue].consuming)
-        return CELERY_OK;
-    tag_of(ab, queue, tag);
     (void)amqp_basic_cancel(amqp_conn_begin(ab->consumer), CHANNEL_TASKS,
                             amqp_cstring_bytes(tag));
     enum celery_status st = amqp_conn_end_rpc(ab->consumer, CHANNEL_TASKS,
                                               "cancelling a consumer", err);
     amqp_conn_release(ab->consumer, CHANNEL_TASKS);
-    ab->queues[queue].consuming = false;
     return st == CELERY_CONFLICT ? CELERY_CLOSED : st;
+}
+
+static enum celery_status stop_consumer(struct amqp_broker *ab, size_t queue,
+                                        struct celery_error *err)
+{
+    char tag[AMQP_CONSUMER_TAG];
+    if (!ab->queues[queue].consuming)
+        return CELERY_OK;
+    tag_of(ab, queue, tag);
+    ab->queues[queue].consuming = false;
+    return amqp_cancel_consumer(ab, tag, err);
+}
+
+enum celery_status amqp_cancel_queue(struct amqp_broker *ab, size_t queue,
+                                     struct celery_error *err)
+{
+    enum celery_status st = stop_consumer(ab, queue, err);
+    return st == CELERY_OK ? amqp_suspects_cancel(ab, queue, err) : st;
 }
 
 /* A consumer keeps the limit that it began with: all begin again. */
@@ -119,7 +134,7 @@ static enum celery_status consume_again(struct amqp_broker *ab,
     for (size_t i = 0; i < ab->queue_count && st == CELERY_OK; i++) {
         if (!ab->queues[i].consuming)
             continue;
-        st = amqp_cancel_queue(ab, i, err);
+        st = stop_consumer(ab, i, err);
         if (st == CELERY_OK)
             st = start_consumer(ab, i, err);
     }
@@ -132,7 +147,7 @@ static enum celery_status leave_global(struct amqp_broker *ab,
                                        struct celery_error *err)
 {
     ab->qos_global = false;
-    enum celery_status st = set_qos(ab, 0, true, err);
+    enum celery_status st = amqp_set_qos(ab, 0, true, err);
     return st == CELERY_OK ? consume_again(ab, err) : st;
 }
 
@@ -155,6 +170,8 @@ enum celery_status amqp_consume_queue(struct amqp_broker *ab, size_t queue,
     if (st == CELERY_OK && ab->queues[queue].topic)
         st = amqp_delayed_declare(ab, queue, &why);
     if (st == CELERY_OK)
+        st = amqp_suspects_find(ab, queue, &why);
+    if (st == CELERY_OK)
         st = start_consumer(ab, queue, &why);
     if (st != CELERY_OK && err != NULL)
         *err = why;
@@ -171,18 +188,10 @@ enum celery_status amqp_apply_prefetch(struct amqp_broker *ab,
     size_t before = share_of(ab, ab->prefetch);
     ab->prefetch = n;
     if (ab->qos_global)
-        return set_qos(ab, n, true, err);
+        return amqp_set_qos(ab, n, true, err);
     if (first || share_of(ab, n) == before)
         return CELERY_OK;
     return consume_again(ab, err);
-}
-
-static amqp_table_entry_t int_argument(const char *key, int32_t value)
-{
-    amqp_table_entry_t entry = {.key = amqp_cstring_bytes(key)};
-    entry.value.kind = AMQP_FIELD_KIND_I32;
-    entry.value.value.i32 = value;
-    return entry;
 }
 
 /* A queue of ours alone: of our mailbox, or for the neighbours' events. */
@@ -200,8 +209,8 @@ static enum celery_status start_own(struct amqp_broker *ab,
                                     struct celery_error *err)
 {
     amqp_table_entry_t arguments[] = {
-        int_argument("x-expires", own->expires_ms),
-        int_argument("x-message-ttl", own->ttl_ms),
+        amqp_int_argument("x-expires", own->expires_ms),
+        amqp_int_argument("x-message-ttl", own->ttl_ms),
     };
     const struct amqp_queue_spec spec = {.name = own->name,
                                          .exclusive = true,
@@ -214,7 +223,7 @@ static enum celery_status start_own(struct amqp_broker *ab,
         st = amqp_bind(ab->consumer, own->name, own->exchange, own->routing_key,
                        err);
     if (st == CELERY_OK)
-        st = consume(ab, own->channel, own->name, "own", true, err);
+        st = amqp_consume_as(ab, own->channel, own->name, "own", true, err);
     return st;
 }
 
@@ -290,8 +299,13 @@ static enum celery_status consume_tasks(struct amqp_broker *ab,
     if (ab->stopped)
         return CELERY_OK;
     for (size_t i = 0; i < ab->broker.queue_count && st == CELERY_OK; i++) {
-        if (ab->broker.queues[i].active && !ab->queues[i].consuming)
+        if (!ab->broker.queues[i].active)
+            continue;
+        if (!ab->queues[i].consuming)
             st = amqp_consume_queue(ab, i, err);
+        if (st == CELERY_OK && ab->queues[i].suspects
+            && !ab->queues[i].suspects_consuming)
+            st = amqp_suspects_consume(ab, i, err);
     }
     return st;
 }
@@ -331,7 +345,7 @@ enum celery_status amqp_consume_all(struct amqp_broker *ab,
     know_queues(ab);
     ab->qos_global = !is_4_or_newer(ab);
     for (size_t i = 0; i < ab->queue_count && st == CELERY_OK; i++) {
-        ab->queues[i].consuming = false;
+        ab->queues[i].consuming = ab->queues[i].suspects_consuming = false;
         if (!ab->broker.queues[i].active)
             continue;
         st = amqp_declare_task_queue(conn, ab->broker.queues[i].name,
@@ -368,7 +382,8 @@ void amqp_forget_deliveries(struct amqp_broker *ab)
 }
 
 /* The queue whose consumer the tag names; queue_count: none of ours. */
-static size_t queue_of(const struct amqp_broker *ab, amqp_bytes_t tag)
+static size_t queue_of(const struct amqp_broker *ab, amqp_bytes_t tag,
+                       bool *ret_suspects)
 {
     char text[48];
     if (tag.len >= sizeof text || tag.len < 2)
@@ -376,7 +391,10 @@ static size_t queue_of(const struct amqp_broker *ab, amqp_bytes_t tag)
     memcpy(text, tag.bytes, tag.len);
     text[tag.len] = '\0';
     size_t queue = strtoul(text + 1, NULL, 10);
-    return text[0] == 'q' && queue < ab->queue_count ? queue : ab->queue_count;
+    *ret_suspects = text[0] == 's';
+    return (text[0] == 'q' || text[0] == 's') && queue < ab->queue_count
+             ? queue
+             : ab->queue_count;
 }
 
 static void deliver_broadcast(struct amqp_broker *ab,
@@ -410,11 +428,12 @@ static enum celery_status on_content(struct amqp_broker *ab,
         return CELERY_OK;
     }
     const amqp_basic_deliver_t *m = input->method.decoded;
-    size_t queue = queue_of(ab, m->consumer_tag);
+    bool suspects = false;
+    size_t queue = queue_of(ab, m->consumer_tag, &suspects);
     if (queue == ab->queue_count)
         return celery_fail(err, CELERY_MALFORMED,
                            "a delivery for a consumer that is not ours");
-    struct amqp_inbound *item = amqp_take_inbound(ab, input, queue);
+    struct amqp_inbound *item = amqp_take_inbound(ab, input, queue, suspects);
     amqp_claim_add(ab, m->delivery_tag);
     *ab->inbound_tail = item;
     ab->inbound_tail = &item->next;
@@ -427,12 +446,16 @@ static enum celery_status on_content(struct amqp_broker *ab,
 static void on_cancel(struct amqp_broker *ab, const struct amqp_input *input)
 {
     const amqp_basic_cancel_t *m = input->method.decoded;
-    size_t queue = queue_of(ab, m->consumer_tag);
+    bool suspects = false;
+    size_t queue = queue_of(ab, m->consumer_tag, &suspects);
     ab->retry_due = true;
     if (input->channel == CHANNEL_PIDBOX) {
         ab->pidbox = false;
     } else if (input->channel == CHANNEL_GOSSIP) {
         ab->gossip = false;
+    } else if (queue < ab->queue_count && suspects) {
+        ab->queues[queue].suspects = ab->queues[queue].suspects_consuming =
+            false;
     } else if (queue < ab->queue_count) {
         ab->queues[queue].consuming = false;
         LOG_EVENT(LOG_LEVEL_WARNING, "amqp_consumer_cancelled",

@@ -12,6 +12,27 @@
 #include "broker/amqp/amqp_broker.h"
 #include "log/log.h"
 
+amqp_table_entry_t amqp_text_argument(const char *key, const char *text)
+{
+    amqp_table_entry_t entry = {.key = amqp_cstring_bytes(key)};
+    entry.value.kind = AMQP_FIELD_KIND_UTF8;
+    entry.value.value.bytes = amqp_cstring_bytes(text);
+    return entry;
+}
+
+amqp_table_entry_t amqp_int_argument(const char *key, int64_t value)
+{
+    amqp_table_entry_t entry = {.key = amqp_cstring_bytes(key)};
+    if (value <= INT32_MAX) {
+        entry.value.kind = AMQP_FIELD_KIND_I32;
+        entry.value.value.i32 = (int32_t)value;
+    } else {
+        entry.value.kind = AMQP_FIELD_KIND_I64;
+        entry.value.value.i64 = value;
+    }
+    return entry;
+}
+
 /* Refusals that mean "it is there, and different" or "you may not": then the
  * thing is used as it is. */
 static bool is_refused(enum celery_status st, const struct celery_error *err)

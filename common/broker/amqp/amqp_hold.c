@@ -25,28 +25,6 @@ enum {
 
 static const char delivery_exchange[] = "celery_delayed_delivery";
 
-static amqp_table_entry_t text_argument(const char *key, const char *text)
-{
-    amqp_table_entry_t entry = {.key = amqp_cstring_bytes(key)};
-    entry.value.kind = AMQP_FIELD_KIND_UTF8;
-    entry.value.value.bytes = amqp_cstring_bytes(text);
-    return entry;
-}
-
-/* As py-amqp writes a number: 32 bits where they suffice. */
-static amqp_table_entry_t int_argument(const char *key, int64_t value)
-{
-    amqp_table_entry_t entry = {.key = amqp_cstring_bytes(key)};
-    if (value <= INT32_MAX) {
-        entry.value.kind = AMQP_FIELD_KIND_I32;
-        entry.value.value.i32 = (int32_t)value;
-    } else {
-        entry.value.kind = AMQP_FIELD_KIND_I64;
-        entry.value.value.i64 = value;
-    }
-    return entry;
-}
-
 static char *pool_text(amqp_pool_t *pool, const char *text)
 {
     char *copy = amqp_pool_alloc(pool, strlen(text) + 1);
@@ -60,9 +38,9 @@ static enum celery_status hold_queue(struct amqp_broker *ab, const char *queue,
                                      struct celery_error *err)
 {
     amqp_table_entry_t arguments[] = {
-        int_argument("x-message-ttl", (INT64_C(1) << level) * 1000),
-        text_argument("x-dead-letter-exchange", ""),
-        text_argument("x-dead-letter-routing-key", queue),
+        amqp_int_argument("x-message-ttl", (INT64_C(1) << level) * 1000),
+        amqp_text_argument("x-dead-letter-exchange", ""),
+        amqp_text_argument("x-dead-letter-routing-key", queue),
     };
     const amqp_table_t table = {3, arguments};
     return amqp_need_queue(ab, name, &table, err);
@@ -163,11 +141,11 @@ static enum celery_status declare_level(struct amqp_conn *conn, int level,
     level_name(name, level);
     level_name(next, level - 1);
     amqp_table_entry_t arguments[] = {
-        text_argument("x-queue-type", "quorum"),
-        text_argument("x-overflow", "reject-publish"),
-        int_argument("x-message-ttl", (INT64_C(1) << level) * 1000),
-        text_argument("x-dead-letter-exchange", next),
-        text_argument("x-dead-letter-strategy", "at-least-once"),
+        amqp_text_argument("x-queue-type", "quorum"),
+        amqp_text_argument("x-overflow", "reject-publish"),
+        amqp_int_argument("x-message-ttl", (INT64_C(1) << level) * 1000),
+        amqp_text_argument("x-dead-letter-exchange", next),
+        amqp_text_argument("x-dead-letter-strategy", "at-least-once"),
     };
     const struct amqp_queue_spec spec = {.name = name,
                                          .durable = true,
