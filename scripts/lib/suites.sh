@@ -230,13 +230,16 @@ suite_chaos() {
     system_tests build-release "not chaos" --timeout 7200 test_chaos.py
 }
 
-# The releases between the oldest and the newest, as clients and as workers.
+# The releases between the oldest and the newest, as clients and as workers, each with
+# the kombu of its days: pip would take a later one, which refuses its redis-py.
 suite_versions() {
   asan_build || return
-  local version dir releases=
-  for version in 5.3.6 5.4.0 5.5.3 5.6.0; do
-    dir=$PWD/build-venv/celery-$version
-    make_venv "$dir" "celery[redis]==$version" packaging 'setuptools<81' psycopg2-binary ||
+  local pair version kombu dir releases=
+  for pair in 5.3.6/5.3.5 5.4.0/5.4.2 5.5.3/5.5.4 5.6.3/5.6.2; do
+    version=${pair%/*} kombu=${pair#*/}
+    dir=$PWD/build-venv/celery-$version-kombu-$kombu
+    make_venv "$dir" "celery[redis]==$version" "kombu==$kombu" packaging 'setuptools<81' \
+      psycopg2-binary ||
       { not_ok "installing Celery $version with pip"; return; }
     releases+="$version=$dir/bin/python "
   done
