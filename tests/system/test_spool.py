@@ -252,3 +252,24 @@ def test_a_peer_that_was_stopped_with_a_lock(spool, started):
                                celery_command(spool, "inspect", "ping", "-t", "2").stdout),
              "remote control is back", 20)
     assert worker.stop() == 0
+
+
+def test_what_is_no_message(spool, started):
+    """A pipe, a link and a file that is too large: nobody waits for them, and the file
+    is kept as it is."""
+    queue = spool.root / "queue"
+    queue.mkdir(mode=0o700, exist_ok=True)
+    names = [f"{n}_{uuid.uuid4()}.celery.msg" for n in range(3)]
+    os.mkfifo(queue / names[0])
+    os.symlink("/etc/hostname", queue / names[1])
+    with (queue / names[2]).open("wb") as file:
+        file.write(b"{")
+        file.truncate((64 << 20) + 1)
+    for name in names:
+        os.utime(queue / name, (0, 0), follow_symlinks=False)
+    worker = spool.worker(started, "-c", "1").ready()
+    ids = send_by_ours(spool, 1, 0)
+    wait_for(lambda: {task_id for _, task_id in spool.starts()} == set(ids), "the task has run")
+    wait_for(lambda: len(list(spool.root.glob("dead/*.msg"))) == 3, "three dead letters")
+    assert (spool.root / "dead" / names[2]).stat().st_size == (64 << 20) + 1
+    assert not spool.queued() and worker.stop() == 0

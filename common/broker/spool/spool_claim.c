@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "broker/dead_letter.h"
 #include "broker/spool/spool_broker.h"
+#include "log/log.h"
 
 enum {
     CLAIM_BYTES = 1 << 20,
@@ -25,7 +26,13 @@ enum {
     MESSAGE_BYTES_MAX = 64 << 20
 };
 
-enum taken { TAKEN_GOOD, TAKEN_GONE, TAKEN_YOUNG, TAKEN_BROKEN };
+enum taken {
+    TAKEN_GOOD,
+    TAKEN_GONE,
+    TAKEN_YOUNG,     /* or cannot be read now */
+    TAKEN_BROKEN,    /* read as a whole: no message */
+    TAKEN_OVERSIZED, /* stays on disk as it is */
+};
 
 static bool complete(struct celery_str raw)
 {
@@ -39,12 +46,10 @@ static bool is_young(const struct stat *info)
          < YOUNG_S;
 }
 
-/* Reads all of fd, at most MESSAGE_BYTES_MAX. */
-static bool read_all(int fd, size_t size, struct celery_buf *buf)
+/* Reads all of fd. False: an error of the disk, or no memory. */
+static bool read_all(int fd, struct celery_buf *buf)
 {
     char chunk[16384];
-    buf->limit = MESSAGE_BYTES_MAX;
-    (void)size;
     for (;;) {
         ssize_t n = read(fd, chunk, sizeof chunk);
         if (n == 0)
@@ -55,6 +60,21 @@ static bool read_all(int fd, size_t size, struct celery_buf *buf)
             return false;
         celery_buf_append(buf, (struct celery_str){chunk, (size_t)n});
     }
+}
+
+static enum taken read_claim(int fd, struct celery_buf *raw)
+{
+    struct stat info = {0};
+    bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0;
+    if (fstat(fd, &info) != 0 || locked)
+        return TAKEN_YOUNG;
+    if (S_ISREG(info.st_mode) && info.st_size > MESSAGE_BYTES_MAX)
+        return is_young(&info) ? TAKEN_YOUNG : TAKEN_OVERSIZED;
+    if (S_ISREG(info.st_mode) && !read_all(fd, raw))
+        return TAKEN_YOUNG;
+    if (complete(celery_buf_str(raw)))
+        return TAKEN_GOOD;
+    return is_young(&info) ? TAKEN_YOUNG : TAKEN_BROKEN;
 }
 
 /* Back where it was, but out of the way: whoever writes it may have been stopped,
@@ -70,20 +90,21 @@ static void put_aside(struct spool_broker *sb, const char *name)
 static enum taken take(struct spool_broker *sb, const char *name,
                        struct celery_buf *raw)
 {
-    struct stat info = {0};
     if (renameat(sb->queue_dir, name, sb->own_dir, name) != 0)
         return TAKEN_GONE; /* a neighbour was faster, or the folder was emptied */
-    int fd = openat(sb->own_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
+    /* A pipe or a device is not waited for. */
+    int fd = openat(sb->own_dir, name,
+                    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
         return TAKEN_GONE;
-    bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0;
-    bool good = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && !locked
-             && read_all(fd, (size_t)info.st_size, raw)
-             && complete(celery_buf_str(raw));
+    if (fd
+        < 0) /* a link is no message; too many open files is no fault of it */
+        return errno == ELOOP ? TAKEN_BROKEN : TAKEN_YOUNG;
+    enum taken taken = read_claim(fd, raw);
     (void)close(fd);
-    if (good)
-        return TAKEN_GOOD;
-    return locked || is_young(&info) ? TAKEN_YOUNG : TAKEN_BROKEN;
+    if (taken != TAKEN_GOOD && taken != TAKEN_BROKEN)
+        celery_buf_clear(raw);
+    return taken;
 }
 
 static const char started_suffix[] = ".started";
@@ -117,6 +138,18 @@ static enum celery_status bury(struct spool_broker *sb, const char *name,
     return st;
 }
 
+/* The file becomes its own dead letter, without a line of facts: it would have to
+ * be copied. */
+static void bury_whole(struct spool_broker *sb, const char *name,
+                       const char *queue)
+{
+    (void)renameat(sb->own_dir, name, sb->dead_dir, name);
+    LOG_EVENT(LOG_LEVEL_ERROR, "message_refused", LOG_STR("queue", queue),
+              LOG_STR("file", name), LOG_STR("reason", "too_large"),
+              LOG_INT("limit", MESSAGE_BYTES_MAX),
+              LOG_STR("msg", "moved to the dead letters as it is"));
+}
+
 /* *ret_stop: nothing more to take from this queue now. */
 static enum celery_status claim_next(struct spool_broker *sb, size_t queue,
                                      struct broker_delivery *ret,
@@ -146,6 +179,9 @@ static enum celery_status claim_next(struct spool_broker *sb, size_t queue,
     case TAKEN_BROKEN:
         st = bury(sb, name, queue_name, "undecodable", "not a JSON object",
                   celery_buf_str(&raw), err);
+        break;
+    case TAKEN_OVERSIZED:
+        bury_whole(sb, name, queue_name);
         break;
     }
     celery_buf_done(&raw);
