@@ -17,7 +17,12 @@
 #include "version.h"
 
 enum {
-    FRAME_MAX = 131072, /* as py-amqp proposes */
+    /* The server's limit is taken (131072 unless configured): a producer that has
+     * a larger one than we do could send what ends our connection, for ever. */
+    FRAME_MAX = 16 << 20,
+    /* RabbitMQ takes frames that are larger by an empty frame, and sends such
+     * headers on as they came (rabbit_reader.erl, FRAME_SIZE_FUDGE). */
+    FRAME_FUDGE = 8,
     CLOSE_US = 1000000,
     /* Given to the watchdog beyond our own deadline: librabbitmq's timeouts are
      * the gentler ones, where they exist. */
@@ -58,6 +63,11 @@ int amqp_conn_fd(const struct amqp_conn *conn)
 int amqp_conn_heartbeat(const struct amqp_conn *conn)
 {
     return amqp_get_heartbeat(conn->state);
+}
+
+size_t amqp_conn_frame_max(const struct amqp_conn *conn)
+{
+    return (size_t)amqp_get_frame_max(conn->state);
 }
 
 const amqp_table_t *amqp_conn_server(const struct amqp_conn *conn)
@@ -262,6 +272,11 @@ static enum celery_status log_in(struct amqp_conn *conn,
     enum celery_status st = CELERY_OK;
     if (reply.reply_type != AMQP_RESPONSE_NORMAL)
         st = amqp_fail_reply(err, reply, "logging in to RabbitMQ");
+    else if (amqp_tune_connection(state, amqp_get_channel_max(state),
+                                  amqp_get_frame_max(state) + FRAME_FUDGE,
+                                  amqp_get_heartbeat(state))
+             != AMQP_STATUS_OK)
+        st = celery_fail(err, CELERY_NOMEM, "no memory for a frame");
     return ended(conn, st, "logging in to RabbitMQ", err);
 }
 

@@ -36,6 +36,8 @@ void amqp_conn_close(struct amqp_conn *conn, bool clean);
 
 int amqp_conn_fd(const struct amqp_conn *conn);
 int amqp_conn_heartbeat(const struct amqp_conn *conn);
+/* The largest frame, its own 8 bytes included, that may be sent or received. */
+size_t amqp_conn_frame_max(const struct amqp_conn *conn);
 const amqp_table_t *amqp_conn_server(const struct amqp_conn *conn);
 
 /* For librabbitmq's own functions; each use between begin and end. */

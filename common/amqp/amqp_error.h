@@ -21,6 +21,7 @@ enum {
     AMQP_CODE_RESOURCE_LOCKED = 405,
     AMQP_CODE_PRECONDITION_FAILED = 406,
     AMQP_CODE_NOT_ALLOWED = 530,
+    AMQP_CODE_NOT_IMPLEMENTED = 540,
 };
 
 /* A negative amqp_status_enum. what: "connecting", "publishing", … */

@@ -11,10 +11,10 @@
 #include "net/socket.h"
 
 enum {
-    WINDOW = 1000,   /* sent and not yet answered */
-    LOOK_EVERY = 32, /* publishes between two looks at what arrived */
-    /* A frame's 128 KiB, less what the other properties can take. */
-    HEADERS_MAX = 131072 - 4096,
+    WINDOW = 1000,           /* sent and not yet answered */
+    LOOK_EVERY = 32,         /* publishes between two looks at what arrived */
+    FRAME_OVERHEAD = 8 + 12, /* its own; class, weight and body size */
+    OTHERS_MAX = 4096,       /* all other properties together */
 };
 
 /* One call of send(). */
@@ -120,7 +120,11 @@ static enum celery_status on_input(struct amqp_publisher *publisher,
                                    bool *answered, struct celery_error *err)
 {
     if (input->channel != publisher->channel)
-        return CELERY_OK;
+        /* An event for an exchange that is not there closes its channel. */
+        return input->kind == AMQP_INPUT_METHOD
+                    && input->method.id == AMQP_CHANNEL_CLOSE_METHOD
+                 ? amqp_conn_reopen(publisher->conn, input->channel, err)
+                 : CELERY_OK;
     if (input->kind == AMQP_INPUT_CONTENT
         && input->method.id == AMQP_BASIC_RETURN_METHOD) {
         on_return(batch, input, answered);
@@ -252,17 +256,31 @@ static enum celery_status verdict(const struct batch *batch,
     return CELERY_OK;
 }
 
-/* A header that is larger than a frame: librabbitmq finds out between two frames,
- * and the connection would be lost. */
-static enum celery_status check_sizes(const struct batch *batch,
+bool amqp_publisher_fits(const struct amqp_conn *conn,
+                         const amqp_basic_properties_t *properties)
+{
+    size_t max = amqp_conn_frame_max(conn) - FRAME_OVERHEAD;
+    if ((properties->_flags & AMQP_BASIC_HEADERS_FLAG) == 0
+        || amqp_table_size(&properties->headers) + OTHERS_MAX <= max)
+        return true;
+    amqp_bytes_t room = {max, malloc(max)};
+    amqp_basic_properties_t copy = *properties;
+    bool fits = room.bytes != NULL
+             && amqp_encode_properties(AMQP_BASIC_CLASS, &copy, room) >= 0;
+    free(room.bytes);
+    return fits;
+}
+
+static enum celery_status check_sizes(const struct amqp_publisher *publisher,
+                                      const struct batch *batch,
                                       struct celery_error *err)
 {
     for (size_t i = 0; i < batch->count; i++) {
-        const amqp_basic_properties_t *p = &batch->items[i].properties;
-        if ((p->_flags & AMQP_BASIC_HEADERS_FLAG) != 0
-            && amqp_table_size(&p->headers) > HEADERS_MAX)
+        if (!amqp_publisher_fits(publisher->conn, &batch->items[i].properties))
             return celery_fail(err, CELERY_TOO_LARGE,
-                               "headers of more than %d bytes", HEADERS_MAX);
+                               "headers that fill more than a frame (%zu "
+                               "bytes)",
+                               amqp_conn_frame_max(publisher->conn));
     }
     return CELERY_OK;
 }
@@ -297,7 +315,7 @@ enum celery_status amqp_publisher_send(struct amqp_publisher *publisher,
                           .first_tag = publisher->next_tag};
     for (size_t i = 0; i < count; i++)
         items[i].outcome = AMQP_UNKNOWN;
-    enum celery_status st = check_sizes(&batch, err);
+    enum celery_status st = check_sizes(publisher, &batch, err);
     if (st == CELERY_OK)
         st = send_all(publisher, &batch, deadline_us, answered, err);
     /* A refused message does not keep the others back, but it is told of. */

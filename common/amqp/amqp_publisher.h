@@ -40,11 +40,17 @@ enum celery_status amqp_publisher_start(struct amqp_publisher *publisher,
                                         struct celery_error *err)
     CELERY_MUST_CHECK;
 
+/* Do the properties fit into a frame? librabbitmq finds out when the first frame of
+ * the message is sent already, and the connection is lost. */
+bool amqp_publisher_fits(const struct amqp_conn *conn,
+                         const amqp_basic_properties_t *properties);
+
 /* Sends all, in order, and waits for the answers until deadline_us. OK: all are
  * confirmed. CONFLICT: some were returned or nacked, or the server closed the
  * channel (err->detail is its code then), which is open again. TIMEOUT with
  * amqp_conn_blocked(): the server takes no publishes now; what was sent may still
- * be taken later; the connection stands. */
+ * be taken later; the connection stands. TOO_LARGE: one does not fit into a frame,
+ * and nothing was sent. */
 enum celery_status amqp_publisher_send(struct amqp_publisher *publisher,
                                        struct amqp_outgoing *items,
                                        size_t count, int64_t deadline_us,

@@ -35,6 +35,10 @@ struct broker;
 typedef void (*broker_broadcast_fn)(void *arg, const char *exchange,
                                     struct celery_str raw);
 
+/* Does the task still run here although its claim ended with a connection? Then a
+ * delivery of it that came back is no sign of a death. */
+typedef bool (*broker_runs_fn)(void *arg, struct celery_str task_id);
+
 struct broker_options {
     const char *url;
     const char *transport_options; /* JSON object text, or NULL */
@@ -48,7 +52,8 @@ struct broker_options {
      * comes back for ever. */
     unsigned max_deliveries;
     broker_broadcast_fn on_broadcast;
-    void *broadcast_arg;
+    broker_runs_fn runs_here; /* may be NULL */
+    void *broadcast_arg;      /* of both */
 };
 
 enum celery_status broker_open(const struct broker_options *options,

@@ -12,6 +12,7 @@ import pytest
 
 import harness
 from harness import Api, ModuleWorker, Process, Worker, deposit_body, wait_for
+from proxy import Proxy
 
 INTEROP = harness.ROOT / "tests" / "interop"
 # scripts/test.sh chaos takes 20.
@@ -282,7 +283,7 @@ def test_suspects_of_a_fleet_without_us(fleet):
     an earlier one has left."""
     from amqp import Message
 
-    arguments = {"x_message_ttl": 300000, "x_dead_letter_exchange": "",
+    arguments = {"x_message_ttl": 900000, "x_dead_letter_exchange": "",
                  "x_dead_letter_routing_key": "celery"}
     declare(fleet.vhost, "celery.suspects", **arguments)
     task_id, head, body, properties = message("t.echo", ["back"], **{"x-deliveries": 3})
@@ -322,6 +323,64 @@ def test_dead_letters_keep_what_came(fleet):
         "unknown_task", "undecodable", "content_refused"}, reasons
     assert fleet.vhost.queues()["celery"] == (0, 0)
     assert worker.stop() == 0
+
+
+def fits(vhost, queue, body, headers, properties):
+    """Publishes, unless the server ends the connection for a frame that is too large."""
+    import amqp
+
+    try:
+        with vhost.channel() as channel:
+            channel.basic_publish(amqp.Message(body, application_headers=headers, **properties),
+                                  routing_key=queue)
+            channel.queue_declare(queue, passive=True)  # answered behind the publish
+    except (OSError, amqp.AMQPError):
+        return False
+    return True
+
+
+def test_headers_that_fill_a_frame(fleet):
+    """Without room for our facts or our count: a dead letter as it came, and those
+    beside it have theirs."""
+    declare(fleet.vhost, "celery")
+    task_id, head, body, properties = message("no.such", [1])
+    declare(fleet.vhost, "probe")
+    sizes = {}
+    for name, task in (("first", "no.such"), ("second", "t.die")):
+        low, high = 126000, 131072
+        while high - low > 1:
+            size = (low + high) // 2
+            headers = {**head, "task": task, "id": name, "big": "x" * size}
+            if fits(fleet.vhost, "probe", body, headers, properties):
+                low = size
+            else:
+                high = size
+        sizes[name] = low
+        fleet.vhost.publish("celery", body, {**headers, "big": "x" * low}, **properties)
+    fleet.vhost.publish("celery", body, head, **properties)
+    worker = fleet.start("-c", "1")
+    wait_for(lambda: not worker.alive(), "t.die takes it along", 20)
+    worker = fleet.worker("-c", "1")
+    wait_for(lambda: fleet.vhost.length("celery.dead") == 3, "three dead letters")
+    dead = {m.headers["id"]: m.headers for m in fleet.vhost.take_all("celery.dead")}
+    assert set(dead) == {"first", "second", task_id}
+    for name, size in sizes.items():
+        assert dead[name]["big"] == "x" * size and "x-dead-reason" not in dead[name]
+    assert dead[task_id]["x-dead-reason"] == "unknown_task"
+    fleet.wait(send(fleet.vhost, "t.echo", [1]))
+    assert worker.stop() == 0
+
+
+def test_a_forged_count_is_none(fleet):
+    """x-delivery-count on a classic queue would stand still for ever."""
+    declare(fleet.vhost, "celery")
+    send(fleet.vhost, "t.die", [], **{"x-delivery-count": 1})
+    for attempt in range(5):
+        worker = fleet.start("-c", "1")
+        wait_for(lambda: not worker.alive(), f"kill {attempt + 1}", 20)
+    last = fleet.worker("-c", "1")
+    wait_for(lambda: fleet.vhost.length("celery.dead") == 1, "the poison is a dead letter")
+    assert last.stop() == 0
 
 
 def test_nested_headers_are_no_harm(fleet):
@@ -413,6 +472,40 @@ def test_quorum_queue(fleet):
     fleet.wait(ids)
     assert second.stop() == 0
     assert fleet.vhost.length("q") == 0 and fleet.vhost.length("q.dead") == 0
+
+
+def test_a_quorum_queue_that_hides(fleet):
+    """The server names the first argument that differs, and a limit for all consumers
+    of a channel ends the connection: learnt once."""
+    declare(fleet.vhost, "q", x_queue_type="quorum", x_dead_letter_exchange="d")
+    ids = send(fleet.vhost, "t.late", [0.01], "q", 20)
+    worker = fleet.worker("-Q", "q", "-c", "7", "--prefetch-multiplier", "1")
+    fleet.wait(ids)
+    assert ("q", "7") in consumers(fleet.vhost)
+    assert len(worker.events("broker_lost")) <= 1
+    assert worker.stop() == 0
+
+
+def test_suspects_that_we_may_not_consume(fleet):
+    """Refused once; the worker lives, and what comes back stays in its queue."""
+    user = "u" + uuid.uuid4().hex[:8]
+    vhost = fleet.vhost
+    vhost.server.ctl("add_user", user, "secret")
+    vhost.server.ctl("set_permissions", "-p", vhost.name, user, ".*", ".*", "^(?!.*suspects).*$")
+    declare(vhost, "celery")
+    declare(vhost, "celery.suspects", x_message_ttl=900000, x_dead_letter_exchange="",
+            x_dead_letter_routing_key="celery")
+    url = vhost.url.replace("guest:guest", f"{user}:secret")
+    poison = send(vhost, "t.die", [])
+    for attempt in range(5):
+        worker = fleet.start("-c", "1", broker=url)
+        wait_for(lambda: not worker.alive(), f"kill {attempt + 1}", 20)
+    last = fleet.start("-c", "1", broker=url).ready()
+    fleet.wait(send(vhost, "t.echo", [1], count=3))
+    assert len(last.events("amqp_suspects_refused")) == 1
+    assert [m.headers["id"] for m in vhost.take_all("celery.dead")] == poison
+    assert vhost.length("celery.suspects") == 0
+    assert last.stop() == 0
 
 
 def consumers(vhost):
@@ -705,18 +798,26 @@ def test_memory_alarm(fleet, started):
 # --- results --------------------------------------------------------------------------
 
 
-def test_a_task_that_outlives_its_connection(fleet):
-    """Delivered again while it runs: it is not started a second time."""
-    worker = fleet.worker("-c", "2")
-    ids = send(fleet.vhost, "t.late", [4])
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_task_that_outlives_its_connections(fleet, rabbitmq_server, kind):
+    """Delivered again while it runs, more often than a poison message may be: it is
+    not started a second time, nor condemned."""
+    declare(fleet.vhost, "celery", **({"x_queue_type": "quorum"} if kind == "quorum" else {}))
+    proxy = Proxy(rabbitmq_server.port)
+    worker = fleet.start("-c", "2", CELERY_C_MAX_DELIVERIES=2,
+                         broker=fleet.vhost.url.replace(f":{rabbitmq_server.port}", f":{proxy.port}"))
+    worker.ready()
+    ids = send(fleet.vhost, "t.late", [5])
     wait_for(lambda: worker.events("task_received"), "it runs")
-    for pid, properties in fleet.vhost.connections():
-        if "celery-c-worker" in properties:
-            fleet.vhost.server.ctl("close_connection", pid, "test", check=False)
-    wait_for(lambda: worker.events("claim_renewed"), "it has its new claim", 10)
+    for fault in range(1, 4):
+        proxy.reset()
+        wait_for(lambda: len(worker.events("claim_renewed")) == fault, "its new claim", 10)
+    assert fleet.done(ids) == 0, "it was done before the last fault"
     fleet.wait(ids, 10)
     wait_for(lambda: fleet.vhost.queues()["celery"] == (0, 0), "it is acked", 5)
     assert len(worker.events("task_succeeded")) == 1 and worker.stop() == 0
+    assert fleet.vhost.length("celery.dead") == 0
+    proxy.close()
 
 
 @pytest.mark.parametrize("release", ["5.7.0", "5.2.7"])

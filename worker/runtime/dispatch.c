@@ -249,6 +249,20 @@ static bool is_orphan(struct worker *worker, struct celery_request *other,
         && !ours;
 }
 
+bool dispatch_runs_here(void *arg, struct celery_str task_id)
+{
+    struct worker *worker = arg;
+    if (!worker->orphans)
+        return false;
+    for (size_t i = 0; i < worker->count; i++) {
+        struct celery_request *other = worker->table[i];
+        if (is_orphan(worker, other, NULL) && strlen(other->id) == task_id.len
+            && memcmp(other->id, task_id.data, task_id.len) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* After a lost connection the broker delivers again what still runs here: the
  * running one gets the new claim, instead of a second run beside it. */
 static bool adopt(struct worker *worker, struct celery_request *request)

@@ -68,6 +68,7 @@ static enum celery_status open_broker(struct worker *worker,
         .nodename = s->nodename,
         .max_deliveries = s->max_deliveries,
         .on_broadcast = mailbox_receive,
+        .runs_here = dispatch_runs_here,
         .broadcast_arg = worker,
     };
     return broker_open(&options, &worker->broker, err);

@@ -142,6 +142,8 @@ void table_add(struct worker *worker, struct celery_request *request);
 /* Takes it out and frees it. */
 void table_remove(struct worker *worker, struct celery_request *request);
 
+/* broker_runs_fn; arg: the worker. */
+bool dispatch_runs_here(void *arg, struct celery_str task_id);
 /* Is the claim still ours? false: the broker is away. A lost one is told. */
 bool dispatch_fence(struct worker *worker, struct celery_request *request,
                     bool starting, bool *ret_ours);

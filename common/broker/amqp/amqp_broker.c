@@ -97,6 +97,7 @@ static enum celery_status amqp_open(const struct broker_options *options,
     ab->nodename =
         options->nodename != NULL ? xstrdup(options->nodename) : NULL;
     ab->on_broadcast = options->on_broadcast;
+    ab->runs_here = options->runs_here;
     ab->broadcast_arg = options->broadcast_arg;
     ab->max_deliveries = options->max_deliveries;
     ab->inbound_tail = &ab->inbound;

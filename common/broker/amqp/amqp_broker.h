@@ -39,12 +39,14 @@ enum {
 struct amqp_queue {
     bool consuming;
     bool quorum;
-    bool topic;      /* its exchange is not direct */
-    bool delayed;    /* bound to celery_delayed_delivery */
-    unsigned serial; /* of its consumer tag */
+    bool refuses_global; /* a limit that consumers share: learnt from a 540 */
+    bool topic;          /* its exchange is not direct */
+    bool delayed;        /* bound to celery_delayed_delivery */
+    unsigned serial;     /* of its consumer tag */
     /* Of <queue>.suspects (amqp_suspects.c). */
     bool suspects; /* there is one */
     bool suspects_consuming;
+    bool suspects_refused; /* we may not consume them; also after a reconnect */
     unsigned suspects_serial;
 };
 
@@ -84,6 +86,7 @@ struct amqp_broker {
     char *client_name;
     char *nodename; /* NULL: a producer */
     broker_broadcast_fn on_broadcast;
+    broker_runs_fn runs_here;
     void *broadcast_arg;
 
     struct amqp_conn *consumer;
@@ -189,9 +192,6 @@ enum celery_status amqp_cancel_consumer(struct amqp_broker *ab, const char *tag,
     CELERY_MUST_CHECK;
 enum celery_status amqp_consume_all(struct amqp_broker *ab,
                                     struct celery_error *err) CELERY_MUST_CHECK;
-enum celery_status amqp_consume_queue(struct amqp_broker *ab, size_t queue,
-                                      struct celery_error *err)
-    CELERY_MUST_CHECK;
 enum celery_status amqp_cancel_queue(struct amqp_broker *ab, size_t queue,
                                      struct celery_error *err)
     CELERY_MUST_CHECK;

@@ -50,6 +50,15 @@ static int64_t time_in(const amqp_basic_properties_t *p, const char *key)
     return at;
 }
 
+static bool runs_here(const struct amqp_broker *ab,
+                      const amqp_basic_properties_t *p)
+{
+    const amqp_field_value_t *id = amqp_table_find(headers_of(p), "id");
+    return ab->runs_here != NULL && id != NULL
+        && id->kind == AMQP_FIELD_KIND_UTF8
+        && ab->runs_here(ab->broadcast_arg, amqp_str(id->value.bytes));
+}
+
 /* It came back twice: from now on no worker holds more than one of its kind. */
 static bool is_suspect(const struct amqp_broker *ab, int64_t tried)
 {
@@ -61,9 +70,12 @@ static enum amqp_fate fate_of(struct amqp_broker *ab,
                               struct amqp_inbound *item)
 {
     const amqp_basic_properties_t *p = m->properties;
-    bool counted = has(p, "x-delivery-count");
+    bool counted = m->redelivered && has(p, "x-delivery-count");
     item->tried = count_in(p, "x-deliveries")
                 + (counted ? count_in(p, "x-delivery-count") : m->redelivered);
+    /* What still runs here is no victim: its task gets this claim. */
+    if (m->redelivered && runs_here(ab, p))
+        return FATE_RUN;
     item->reason = "poison";
     if (ab->max_deliveries > 0 && item->tried >= (int64_t)ab->max_deliveries)
         return FATE_DEAD;
@@ -75,6 +87,10 @@ static enum amqp_fate fate_of(struct amqp_broker *ab,
         return FATE_HOLD;
     if (m->redelivered
         && (!counted || (!suspect && is_suspect(ab, item->tried))))
+        return FATE_AGAIN;
+    /* A count on the first delivery is not this server's (a shovel's, or forged):
+     * on a classic queue it would stand still, and we believe it later. */
+    if (!m->redelivered && count_in(p, "x-delivery-count") > 0)
         return FATE_AGAIN;
     return FATE_RUN;
 }
@@ -164,9 +180,12 @@ static enum celery_status again(struct amqp_broker *ab,
     enum celery_status st = return_route(ab, item, &ret->routing_key, err);
     if (st == CELERY_OK)
         st = amqp_strip_headers(&ret->properties, &copy->pool, err);
-    if (st != CELERY_OK)
-        return st;
-    return amqp_add_headers(&ret->properties, &count, 1, &copy->pool, err);
+    if (st == CELERY_OK)
+        st = amqp_add_headers(&ret->properties, &count, 1, &copy->pool, err);
+    if (st == CELERY_OK && !amqp_publisher_fits(ab->producer, &ret->properties))
+        st = celery_fail(err, CELERY_TOO_LARGE,
+                         "headers without room for a count");
+    return st;
 }
 
 static enum celery_status prepare(struct amqp_broker *ab,
@@ -239,6 +258,11 @@ static enum celery_status collect(struct amqp_broker *ab,
         if (i->fate == FATE_RUN)
             continue;
         enum celery_status st = prepare(ab, i, &items[*ret_count], err);
+        /* What cannot be counted must not come back for ever. */
+        if (st == CELERY_TOO_LARGE && i->fate == FATE_AGAIN) {
+            i->fate = FATE_DEAD;
+            st = prepare(ab, i, &items[*ret_count], err);
+        }
         if (amqp_is_fatal(st))
             return st;
         if (st == CELERY_OK)

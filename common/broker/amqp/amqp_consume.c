@@ -84,6 +84,7 @@ static enum celery_status start_consumer(struct amqp_broker *ab, size_t queue,
                                          struct celery_error *err)
 {
     char tag[AMQP_CONSUMER_TAG];
+    struct celery_error why = {0};
     enum celery_status st = CELERY_OK;
     if (!ab->qos_global)
         st = amqp_set_qos(ab, share_of(ab, wanted_prefetch(ab)), false, err);
@@ -92,8 +93,13 @@ static enum celery_status start_consumer(struct amqp_broker *ab, size_t queue,
     ab->queues[queue].serial++;
     tag_of(ab, queue, tag);
     st = amqp_consume_as(ab, CHANNEL_TASKS, ab->broker.queues[queue].name, tag,
-                         false, err);
+                         false, &why);
     ab->queues[queue].consuming = st == CELERY_OK;
+    /* A quorum queue that no declaration told of: the next connection knows. */
+    if (why.detail == AMQP_CODE_NOT_IMPLEMENTED && ab->qos_global)
+        ab->queues[queue].refuses_global = true;
+    if (st != CELERY_OK && err != NULL)
+        *err = why;
     return st;
 }
 
@@ -151,8 +157,8 @@ static enum celery_status leave_global(struct amqp_broker *ab,
     return st == CELERY_OK ? consume_again(ab, err) : st;
 }
 
-enum celery_status amqp_consume_queue(struct amqp_broker *ab, size_t queue,
-                                      struct celery_error *err)
+static enum celery_status consume_queue(struct amqp_broker *ab, size_t queue,
+                                        struct celery_error *err)
 {
     const char *name = ab->broker.queues[queue].name;
     struct celery_error why = {0};
@@ -169,8 +175,6 @@ enum celery_status amqp_consume_queue(struct amqp_broker *ab, size_t queue,
         st = leave_global(ab, &why);
     if (st == CELERY_OK && ab->queues[queue].topic)
         st = amqp_delayed_declare(ab, queue, &why);
-    if (st == CELERY_OK)
-        st = amqp_suspects_find(ab, queue, &why);
     if (st == CELERY_OK)
         st = start_consumer(ab, queue, &why);
     if (st != CELERY_OK && err != NULL)
@@ -291,6 +295,18 @@ static void know_queues(struct amqp_broker *ab)
     ab->queue_count = count;
 }
 
+static enum celery_status consume_suspects(struct amqp_broker *ab, size_t queue,
+                                           struct celery_error *err)
+{
+    struct amqp_queue *q = &ab->queues[queue];
+    enum celery_status st = CELERY_OK;
+    if (!q->consuming)
+        st = amqp_suspects_find(ab, queue, err);
+    if (st == CELERY_OK && q->suspects && !q->suspects_consuming)
+        st = amqp_suspects_consume(ab, queue, err);
+    return st;
+}
+
 static enum celery_status consume_tasks(struct amqp_broker *ab,
                                         struct celery_error *err)
 {
@@ -298,14 +314,15 @@ static enum celery_status consume_tasks(struct amqp_broker *ab,
     know_queues(ab);
     if (ab->stopped)
         return CELERY_OK;
+    /* The suspects first: a refusal ends the channel, and what it holds would
+     * come back. */
     for (size_t i = 0; i < ab->broker.queue_count && st == CELERY_OK; i++) {
-        if (!ab->broker.queues[i].active)
-            continue;
-        if (!ab->queues[i].consuming)
-            st = amqp_consume_queue(ab, i, err);
-        if (st == CELERY_OK && ab->queues[i].suspects
-            && !ab->queues[i].suspects_consuming)
-            st = amqp_suspects_consume(ab, i, err);
+        if (ab->broker.queues[i].active)
+            st = consume_suspects(ab, i, err);
+    }
+    for (size_t i = 0; i < ab->broker.queue_count && st == CELERY_OK; i++) {
+        if (ab->broker.queues[i].active && !ab->queues[i].consuming)
+            st = consume_queue(ab, i, err);
     }
     return st;
 }
@@ -454,6 +471,7 @@ static void on_cancel(struct amqp_broker *ab, const struct amqp_input *input)
     } else if (input->channel == CHANNEL_GOSSIP) {
         ab->gossip = false;
     } else if (queue < ab->queue_count && suspects) {
+        amqp_forget_declared(ab);
         ab->queues[queue].suspects = ab->queues[queue].suspects_consuming =
             false;
     } else if (queue < ab->queue_count) {

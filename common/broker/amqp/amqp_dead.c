@@ -38,6 +38,22 @@ static char *take_expiration(amqp_basic_properties_t *p)
     return xstrndup(amqp_str(p->expiration).data, p->expiration.len);
 }
 
+/* Headers that fill their frame have no room for facts: the letter is kept without
+ * them. */
+static enum celery_status add_facts(const struct amqp_broker *ab,
+                                    struct amqp_outgoing *out,
+                                    const amqp_table_entry_t *facts,
+                                    size_t count, amqp_pool_t *pool,
+                                    struct celery_error *err)
+{
+    const amqp_basic_properties_t before = out->properties;
+    enum celery_status st =
+        amqp_add_headers(&out->properties, facts, count, pool, err);
+    if (st == CELERY_OK && !amqp_publisher_fits(ab->producer, &out->properties))
+        out->properties = before;
+    return st;
+}
+
 static enum celery_status finish(struct amqp_broker *ab, const char *queue,
                                  const char *reason, const char *detail,
                                  amqp_pool_t *pool, struct amqp_outgoing *out,
@@ -65,7 +81,7 @@ static enum celery_status finish(struct amqp_broker *ab, const char *queue,
         facts[count++] = fact("x-dead-expiration", expiration, pool);
     enum celery_status st = amqp_need_queue(ab, name, NULL, err);
     if (st == CELERY_OK)
-        st = amqp_add_headers(&out->properties, facts, count, pool, err);
+        st = add_facts(ab, out, facts, count, pool, err);
     free(expiration);
     free(name);
     return st;

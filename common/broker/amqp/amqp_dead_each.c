@@ -19,6 +19,7 @@ struct walk {
     void *arg;
     struct broker_dead_counts *counts;
     uint64_t last_tag; /* got so far */
+    size_t open;       /* of them not acked */
     int64_t left;      /* messages that stood there at the start */
     bool stop;
 };
@@ -98,6 +99,7 @@ static enum celery_status act(struct walk *walk,
     if (action == BROKER_DEAD_REPLAY || action == BROKER_DEAD_PURGE) {
         if (st == CELERY_OK)
             st = ack(walk, tag, err);
+        walk->open -= st == CELERY_OK;
         if (action == BROKER_DEAD_REPLAY)
             walk->counts->replayed += st == CELERY_OK;
         else
@@ -141,6 +143,7 @@ static enum celery_status next(struct walk *walk, struct celery_error *err)
                  ? st
                  : celery_fail(err, CELERY_CLOSED, "the channel was closed");
     walk->last_tag = tag;
+    walk->open++;
     const struct amqp_received received = {
         .properties = &message.properties,
         .body = {message.body.bytes, message.body.len},
@@ -182,8 +185,12 @@ enum celery_status amqp_dead_each(struct broker *broker, const char *queue,
         st = amqp_count_messages(ab->producer, walk.dead, &walk.left, err);
     for (; st == CELERY_OK && !walk.stop && walk.left > 0; walk.left--)
         st = next(&walk, err);
-    if (st == CELERY_OK && ret->kept > 0)
-        st = give_back(&walk, err);
+    /* Also what a refused replay has left: only a lost connection gives back by
+     * itself. */
+    if (!amqp_is_fatal(st) && walk.open > 0) {
+        enum celery_status back = give_back(&walk, err);
+        st = back == CELERY_OK ? st : back;
+    }
     free(walk.dead);
     return amqp_is_fatal(st) ? amqp_drop(ab, st) : st;
 }

@@ -12,6 +12,8 @@
 #include "broker/amqp/amqp_broker.h"
 #include "log/log.h"
 
+enum { SHORT_STRING_MAX = 255 };
+
 amqp_table_entry_t amqp_text_argument(const char *key, const char *text)
 {
     amqp_table_entry_t entry = {.key = amqp_cstring_bytes(key)};
@@ -92,6 +94,14 @@ static enum celery_status queue_declare(struct amqp_conn *conn,
                                         bool passive, int64_t *ret_ready,
                                         struct celery_error *err)
 {
+    if (strlen(spec->name) > SHORT_STRING_MAX) {
+        (void)celery_fail(err, CELERY_CONFLICT,
+                          "no queue can have a name of more than %d bytes",
+                          SHORT_STRING_MAX);
+        if (err != NULL)
+            err->detail = AMQP_CODE_NOT_FOUND;
+        return CELERY_CONFLICT;
+    }
     const amqp_queue_declare_ok_t *ok =
         amqp_queue_declare(amqp_conn_begin(conn), CHANNEL_SCRATCH,
                            amqp_cstring_bytes(spec->name), passive,
@@ -187,7 +197,7 @@ enum celery_status amqp_declare_task_queue(struct amqp_conn *conn,
     enum celery_status st = declare_three(conn, queue, &topic, &other, err);
     if (st != CELERY_OK || ret == NULL)
         return st;
-    ret->quorum = tells_quorum(&other);
+    ret->quorum = ret->refuses_global || tells_quorum(&other);
     ret->topic = topic;
     if (other.detail != 0)
         LOG_EVENT(LOG_LEVEL_INFO, "amqp_queue_taken_as_it_is",

@@ -192,8 +192,39 @@ static size_t confirmed(const struct amqp_outgoing *items, size_t count)
     return n;
 }
 
-/* Tasks. What was returned for want of a queue is sent once more, after a
- * declaration: somebody has deleted the queue since the last one. */
+/* Sends once more what was returned for want of a queue; what is confirmed already
+ * would run twice. st: of the first time. */
+static enum celery_status send_returned(struct amqp_broker *ab,
+                                        const struct broker_message *messages,
+                                        size_t count, amqp_pool_t *pool,
+                                        struct amqp_outgoing *items,
+                                        enum celery_status st,
+                                        struct celery_error *err)
+{
+    struct broker_message *again = xcalloc(count, sizeof *again);
+    struct amqp_outgoing *out = xcalloc(count, sizeof *out);
+    size_t *of = xcalloc(count, sizeof *of);
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].outcome != AMQP_RETURNED || items[i].exchange.len > 0)
+            continue;
+        of[n] = i;
+        again[n++] = messages[i];
+    }
+    if (n > 0) {
+        st = checked(ab, build(ab, again, n, pool, out, err));
+        if (st == CELERY_OK)
+            st = amqp_publish_surely(ab, out, n, err);
+        for (size_t i = 0; i < n; i++)
+            items[of[i]].outcome = out[i].outcome;
+    }
+    free(again);
+    free(out);
+    free(of);
+    return st;
+}
+
+/* Tasks. A queue that was deleted since the last publish is declared again. */
 static enum celery_status publish_tasks(struct amqp_broker *ab,
                                         const struct broker_message *messages,
                                         size_t count, size_t *sent,
@@ -207,15 +238,11 @@ static enum celery_status publish_tasks(struct amqp_broker *ab,
         st = checked(ab, build(ab, messages, count, &pool, items, err));
     if (st == CELERY_OK)
         st = amqp_publish_surely(ab, items, count, err);
-    size_t first = confirmed(items, count);
-    if (st == CELERY_CONFLICT && first < count
-        && items[first].outcome == AMQP_RETURNED
-        && items[first].exchange.len == 0) {
-        st = checked(ab, build(ab, messages + first, count - first, &pool,
-                               items + first, err));
-        if (st == CELERY_OK)
-            st = amqp_publish_surely(ab, items + first, count - first, err);
-    }
+    if (st == CELERY_CONFLICT)
+        st = send_returned(ab, messages, count, &pool, items, st, err);
+    /* One may have been nacked while the others were sent again. */
+    if (st == CELERY_OK && confirmed(items, count) < count)
+        st = celery_fail(err, CELERY_CONFLICT, "the queue refused a message");
     *sent += confirmed(items, count);
     empty_amqp_pool(&pool);
     free(items);

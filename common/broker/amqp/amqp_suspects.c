@@ -14,15 +14,16 @@
 #include "broker/amqp/amqp_broker.h"
 #include "log/log.h"
 
-enum { TTL_MS = 300000 };
+/* A message that is requeued after that goes back uncounted, so not too short. */
+enum { TTL_MS = 900000, NAME_LEN_MAX = 255 };
 
-/* A queue's name has at most 255 bytes; one that leaves no room is refused by the
- * server. */
-static void name_of(const struct amqp_broker *ab, size_t queue,
+/* False: there are none for us. */
+static bool name_of(const struct amqp_broker *ab, size_t queue,
                     char ret[AMQP_SUSPECTS_NAME])
 {
-    (void)snprintf(ret, AMQP_SUSPECTS_NAME, "%s.suspects",
-                   ab->broker.queues[queue].name);
+    int len = snprintf(ret, AMQP_SUSPECTS_NAME, "%s.suspects",
+                       ab->broker.queues[queue].name);
+    return len <= NAME_LEN_MAX && !ab->queues[queue].suspects_refused;
 }
 
 enum celery_status amqp_suspects_need(struct amqp_broker *ab, size_t queue,
@@ -37,7 +38,8 @@ enum celery_status amqp_suspects_need(struct amqp_broker *ab, size_t queue,
         amqp_text_argument("x-queue-type", "quorum"),
     };
     const amqp_table_t table = {ab->queues[queue].quorum ? 4 : 3, arguments};
-    name_of(ab, queue, ret_name);
+    if (!name_of(ab, queue, ret_name))
+        return celery_fail(err, CELERY_CONFLICT, "no suspects of this queue");
     enum celery_status st = amqp_need_queue(ab, ret_name, &table, err);
     if (st == CELERY_OK && !ab->queues[queue].suspects) {
         ab->queues[queue].suspects = true;
@@ -52,12 +54,26 @@ enum celery_status amqp_suspects_find(struct amqp_broker *ab, size_t queue,
 {
     char name[AMQP_SUSPECTS_NAME];
     int64_t ready = -1;
-    name_of(ab, queue, name);
-    enum celery_status st =
-        amqp_count_messages(ab->consumer, name, &ready, err);
+    enum celery_status st = CELERY_OK;
+    if (name_of(ab, queue, name))
+        st = amqp_count_messages(ab->consumer, name, &ready, err);
     ab->queues[queue].suspects = ready >= 0;
     /* A queue that we may not look at is as good as none. */
     return st == CELERY_CONFLICT ? CELERY_OK : st;
+}
+
+/* A refusal ends the channel or the connection: once is enough. A queue that has
+ * just gone is looked for again. */
+static void note_refused(struct amqp_broker *ab, size_t queue, const char *name,
+                         const struct celery_error *why)
+{
+    if (why->detail == 0 || why->detail == AMQP_CODE_NOT_FOUND)
+        return;
+    ab->queues[queue].suspects_refused = true;
+    ab->queues[queue].suspects = false;
+    LOG_EVENT(LOG_LEVEL_ERROR, "amqp_suspects_refused", LOG_STR("queue", name),
+              LOG_STR("error", why->msg),
+              LOG_STR("msg", "what came back waits in its own queue"));
 }
 
 enum celery_status amqp_suspects_consume(struct amqp_broker *ab, size_t queue,
@@ -66,16 +82,23 @@ enum celery_status amqp_suspects_consume(struct amqp_broker *ab, size_t queue,
     char name[AMQP_SUSPECTS_NAME];
     char tag[AMQP_CONSUMER_TAG];
     struct amqp_queue *q = &ab->queues[queue];
-    name_of(ab, queue, name);
+    struct celery_error why = {0};
+    if (!name_of(ab, queue, name))
+        return CELERY_OK;
     q->suspects_serial++;
     (void)snprintf(tag, sizeof tag, "s%zu.%u", queue, q->suspects_serial);
     /* A limit of its own, also where the others share one; those that begin after
      * it set theirs, or have none again. */
     enum celery_status st = amqp_set_qos(ab, 1, false, err);
     if (st == CELERY_OK)
-        st = amqp_consume_as(ab, CHANNEL_TASKS, name, tag, false, err);
+        st = amqp_consume_as(ab, CHANNEL_TASKS, name, tag, false, &why);
     q->suspects_consuming = st == CELERY_OK;
-    return st == CELERY_OK ? amqp_set_qos(ab, 0, false, err) : st;
+    if (st == CELERY_OK)
+        return amqp_set_qos(ab, 0, false, err);
+    note_refused(ab, queue, name, &why);
+    if (err != NULL)
+        *err = why;
+    return st;
 }
 
 enum celery_status amqp_suspects_cancel(struct amqp_broker *ab, size_t queue,
