@@ -39,7 +39,8 @@ struct deposit_publisher {
     _Atomic bool stopping;
     int64_t stop_at_us;
     struct backoff backoff;
-    int64_t broker_due_us; /* do not try the broker before */
+    int64_t broker_lost_us; /* 0: it answers */
+    int64_t broker_due_us;  /* do not try the broker before */
     int64_t sweep_due_us;
 };
 
@@ -195,12 +196,17 @@ static bool publish(struct deposit_publisher *publisher,
         mark(publisher, due, sent);
     if (st == CELERY_OK) {
         backoff_reset(&publisher->backoff);
-        publisher->broker_due_us = 0;
+        publisher->broker_due_us = publisher->broker_lost_us = 0;
         return true;
     }
     metric_add(enqueue_failed_total, (double)(count - sent), NULL);
+    int64_t now = clock_monotonic_us();
+    if (publisher->broker_lost_us == 0)
+        publisher->broker_lost_us = now;
     publisher->broker_due_us =
-        clock_monotonic_us() + backoff_next_us(&publisher->backoff);
+        now
+        + backoff_reconnect_us(&publisher->backoff,
+                               now - publisher->broker_lost_us);
     LOG_EVENT(LOG_LEVEL_WARNING, "deposit_enqueue_failed",
               LOG_STR("error", err.msg), LOG_INT("deposits", count - sent),
               LOG_STR("msg",
@@ -312,8 +318,6 @@ enum celery_status deposit_publisher_start(
     publisher->options = *options;
     count_sent(publisher, 0);
     publisher->producer = producer;
-    publisher->backoff =
-        (struct backoff){100 * USEC_PER_MSEC, 2 * USEC_PER_SEC, 0};
     op_queue_init(&publisher->queue);
     if (pthread_create(&publisher->thread, NULL, run, publisher) != 0) {
         op_queue_done(&publisher->queue);

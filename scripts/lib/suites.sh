@@ -226,6 +226,7 @@ suite_chaos() {
     -Db_lundef=false -Dfailpoints=true && built build-release -Dbuildtype=release || return
   asan_build || return
   CRICALGO_FAILPOINTS=$PWD/build-failpoints system_tests $ASAN_BUILD chaos
+  T_ALARM_SECONDS=20 T_SELECT=memory_alarm system_tests $ASAN_BUILD "not chaos" test_rabbitmq.py
   T_CHAOS_KILLS=${T_CHAOS_KILLS:-1000} T_CHAOS_FAULTS=${T_CHAOS_FAULTS:-200} T_CHAOS_RESUME=2 \
     system_tests build-release "not chaos" --timeout 7200 test_chaos.py
 }

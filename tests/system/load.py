@@ -59,7 +59,8 @@ class Load:
 
     def waits(self):
         if self.setup.rabbitmq:
-            return self.setup.rabbitmq.length(self.queue)
+            return sum(ready for name, (ready, _) in self.setup.rabbitmq.queues().items()
+                       if name in (self.queue, f"{self.queue}.suspects"))
         if self.setup.redis:
             return self.setup.redis.client().llen(self.queue)
         queue = pathlib.Path(self.setup.broker.removeprefix("filesystem://")) / "queue"
@@ -75,11 +76,22 @@ class Load:
         return sum(1 for _ in claims.glob("*/*.msg*"))
 
     def worker(self, *options, broker=None, **settings):
-        """One that never gives a message up: here every death is our doing."""
-        worker = ModuleWorker(self.setup.folder, broker or self.setup.broker, "disabled://",
-                              "-c", "4", "-Q", self.queue, "-l", "warning", *options,
-                              CELERY_C_MAX_DELIVERIES=0, T_NOTES=self.notes, **settings)
-        return worker
+        return ModuleWorker(self.setup.folder, broker or self.setup.broker, "disabled://",
+                            "-c", "4", "-Q", self.queue, "-l", "warning", *options,
+                            T_NOTES=self.notes, **settings)
+
+    def dead(self):
+        """What has been given up: killed five times while it ran."""
+        name = f"{self.queue}.dead"
+        if self.setup.rabbitmq:
+            there = name in self.setup.rabbitmq.queues()
+            return {m.headers["id"] for m in self.setup.rabbitmq.take_all(name)} if there else set()
+        if self.setup.redis:
+            raw = [entry.split(b"\n", 1)[1] for entry in self.setup.redis.client().lrange(name, 0, -1)]
+        else:
+            folder = pathlib.Path(self.setup.broker.removeprefix("filesystem://")) / "dead"
+            raw = [path.read_bytes().split(b"\n", 1)[1] for path in folder.glob("*.msg")]
+        return {json.loads(message)["headers"]["id"] for message in raw}
 
     def drained(self, seconds=120):
         """Waits until nothing is left to do."""
@@ -87,9 +99,11 @@ class Load:
                  every=0.2)
 
     def judge(self):
-        """(lost, run more than once); what ran that nobody published fails."""
-        ran = self.ran()
+        """(lost, run more than once, dead letters that did not run); what ran that
+        nobody published fails."""
+        ran, dead = self.ran(), self.dead()
         unknown = set(ran) - self.published
         assert not unknown, f"ran and was never published: {sorted(unknown)[:5]}"
-        lost = self.published - set(ran)
-        return lost, sum(1 for n in ran.values() if n > 1)
+        assert dead <= self.published
+        lost = self.published - set(ran) - dead
+        return lost, sum(1 for n in ran.values() if n > 1), len(dead - set(ran))

@@ -3,14 +3,16 @@
 credited exactly once all the same. Needs a build with -Dfailpoints=true
 (CRICALGO_FAILPOINTS); part of scripts/test.sh chaos."""
 
+import json
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 
 import harness
-from harness import Api, Worker, wait_for
+from harness import Api, ModuleWorker, Worker, wait_for
 from test_deposits import QUICK, assert_all_credited, forget_everything, post_many
 
 BUILD = os.environ.get("CRICALGO_FAILPOINTS")
@@ -78,6 +80,44 @@ def test_worker(setup, started, point, action):
     if action == "hang":
         assert first.stop() == 0
     assert api.stop() == 0
+
+
+@pytest.mark.parametrize("action", ["kill", "hang"])
+def test_retry(setup, started, monkeypatch, action):
+    """Between the publish of a retry and the ack of its message: it may run twice, and
+    it ends."""
+    monkeypatch.setattr(harness, "CELERYC", pathlib.Path(BUILD) / "worker" / "celeryc")
+    monkeypatch.setattr(harness, "MODULE", pathlib.Path(BUILD) / "tests" / "interop" / "t.so")
+    options = ("-c", "1", "--prefetch-multiplier", "8")
+    late = {"CELERY_TASK_ACKS_LATE": 1}
+    ids = [subprocess.run([harness.CELERYC, "call", "t.retry", "--args", "[2]", "-b",
+                           setup.broker], env=harness.plain_env(), text=True, check=True,
+                          stdout=subprocess.PIPE).stdout.strip() for _ in range(5)]
+    first = ModuleWorker(setup.folder, setup.broker, setup.backend, *options,
+                         CELERY_C_FAILPOINT=f"between-publish-and-ack:{action}:2", **late)
+    started.append(first)
+    reached(first, action)
+    second = ModuleWorker(setup.folder, setup.broker, setup.backend, *options, **late)
+    started.append(second)
+    if action == "hang":
+        wait_for(lambda: second.events("worker_ready"), "the second one is there")
+        first.child.send_signal(signal.SIGCONT)
+    wait_for(lambda: all(outcome(setup, task_id) == 2 for task_id in ids), "all have ended", 120)
+    assert second.stop() == 0
+    if action == "hang":
+        assert first.stop() == 0
+
+
+def outcome(setup, task_id):
+    """The result of a task that has succeeded, or None."""
+    name = f"celery-task-meta-{task_id}"
+    if setup.redis:
+        raw = setup.redis.client(1).get(name)
+    else:
+        path = setup.folder / "results" / name
+        raw = path.read_bytes() if path.exists() else None
+    document = json.loads(raw) if raw else {}
+    return document["result"] if document.get("status") == "SUCCESS" else None
 
 
 @pytest.mark.parametrize("action", ["kill", "hang"])

@@ -153,6 +153,30 @@ def test_tls(rabbitmq_server, rabbitmq):
     assert rabbitmq.length("celery") == 3
 
 
+def test_a_worker_over_tls(rabbitmq_server, fleet):
+    url = (f"amqps://guest:guest@localhost:{rabbitmq_server.tls_port}/{fleet.vhost.name}"
+           f"?ssl_ca_certs={rabbitmq_server.tls / 'ca.pem'}")
+    worker = fleet.start("-c", "1", broker=url).ready()
+    fleet.wait(send(fleet.vhost, "t.echo", ["x" * 300000], count=3))
+    retried = send(fleet.vhost, "t.retry", [1])[0]
+    wait_for(lambda: fleet.done([retried]) and fleet.result(retried) == 1, "its second try")
+    assert worker.stop() == 0
+
+
+def test_a_worker_moves_to_the_next_host(rabbitmq_server, fleet):
+    """The first host of the list is lost while it works."""
+    proxy = Proxy(rabbitmq_server.port)
+    url = fleet.vhost.url
+    worker = fleet.start("-c", "1", broker=url.replace(f":{rabbitmq_server.port}/",
+                                                       f":{proxy.port}/") + ";" + url).ready()
+    fleet.wait(send(fleet.vhost, "t.echo", [1]))
+    proxy.close()
+    wait_for(lambda: worker.events("broker_back"), "it is back by the second one", 10)
+    fleet.wait(send(fleet.vhost, "t.echo", [2]))
+    assert worker.events("broker_back")[0]["lost_s"] < 2
+    assert worker.stop() == 0
+
+
 # --- declarations ---------------------------------------------------------------------
 
 
@@ -515,12 +539,32 @@ def consumers(vhost):
     return {tuple(line.split("\t")) for line in text.splitlines()}
 
 
+def mailboxes(vhost):
+    return {row for row in consumers(vhost) if row[0].startswith("celeryev.")
+            or row[0].endswith(".celery.pidbox")}
+
+
+@pytest.mark.parametrize("window,share", [(7, "4"), (1, "1"), (2, "1"), (3, "2")])
+def test_each_consumer_s_share(fleet, window, share):
+    """Beside a quorum queue: max(1, ceil(window / queues)) each."""
+    declare(fleet.vhost, "q", x_queue_type="quorum")
+    worker = fleet.worker("-Q", "q,plain", "-c", str(window), "--prefetch-multiplier", "1")
+    assert consumers(fleet.vhost) - mailboxes(fleet.vhost) == {("q", share), ("plain", share)}
+    assert worker.stop() == 0
+
+
 def test_prefetch(fleet):
     """Python's window: concurrency times multiplier, for all queues together."""
     declare(fleet.vhost, "a")
     declare(fleet.vhost, "b")
     for queue in ("a", "b"):
         send(fleet.vhost, "t.late", [30], queue, 20)
+    # One limit that all share, as Python's: with all of it from one queue.
+    alone = fleet.worker("-Q", "a,c", "-c", "2", "--prefetch-multiplier", "3")
+    wait_for(lambda: fleet.vhost.queues()["a"] == (14, 6), "six of one queue", 10)
+    assert consumers(fleet.vhost) == {("a", "0"), ("c", "0")} | mailboxes(fleet.vhost)
+    alone.kill()
+    wait_for(lambda: fleet.vhost.queues()["a"] == (20, 0), "they are back", 10)
     port = harness.free_port()
     worker = fleet.worker("-Q", "a,b", "-c", "2", "--prefetch-multiplier", "3", METRICS_PORT=port)
     queues = wait_for(lambda: (q := fleet.vhost.queues())
@@ -574,16 +618,21 @@ def test_native_delayed_delivery(fleet, rabbitmq_server, started):
     with fleet.vhost.channel() as channel:
         channel.exchange_declare("celery", "topic", durable=True, auto_delete=False)
     declare(fleet.vhost, "celery", x_queue_type="quorum")
-    worker = fleet.worker("-c", "1")
+    worker = fleet.worker("-c", "1",
+                          CELERY_BROKER_TRANSPORT_OPTIONS=json.dumps({"hold_eta_above": 2}))
     # (Python adds a binding of the queue with its plain key; so do we.)
     wait_for(lambda: delayed(fleet.vhost) == delayed(other), f"as Python: {delayed(other)}", 20, 1)
     sent = time.time()
     done = subprocess.run([harness.PY57, script, fleet.vhost.url, fleet.backend, "send", "5"],
                           env=harness.plain_env(), text=True, stdout=subprocess.PIPE, check=True)
     far = send(fleet.vhost, "t.echo", [1], eta=time.time() + 300)
+    # What our worker sends there itself comes back in time, too.
+    near = send(fleet.vhost, "t.echo", [6], eta=sent + 6)
     fleet.wait([done.stdout.strip()], 20)
     assert 4 <= time.time() - sent < 12 and fleet.result(done.stdout.strip()) == 5
     wait_for(lambda: fleet.vhost.length("celery_delayed_8") == 1, "the far one waits", 10)
+    fleet.wait(near, 20)
+    assert 5 <= time.time() - sent < 14 and fleet.result(near[0]) == 6
     assert fleet.done(far) == 0 and worker.stop() == 0
 
 

@@ -10,7 +10,8 @@ import pytest
 
 import harness
 from harness import LOOPBACK, ModuleWorker, Process, Redis, free_port, wait_for
-from test_interop import INTEROP, python_env
+from test_interop import INTEROP, python_env, python_ready, start_python_worker
+from test_parked import envelope
 
 
 class Setup:
@@ -373,6 +374,82 @@ def test_results_expire(redis, tmp_path, started):
     assert 86400 - 60 <= left() <= 86400
     assert 100 - 60 <= left(CELERY_RESULT_EXPIRES=100) <= 100
     assert left(CELERY_RESULT_EXPIRES=0) == -1, "0 is for ever, as in Celery"
+
+
+def test_global_keyprefix(redis, tmp_path, started):
+    """Broker and results under a prefix, with a Python worker and client beside us:
+    tasks both ways, priorities, broadcasts; and not a key without it."""
+    options = json.dumps({"global_keyprefix": "shop:"})
+    setup = Setup(tmp_path, redis.url(6), redis.url(6))
+    worker = ModuleWorker(tmp_path, setup.broker, setup.backend, "-c", "1", "-Q", "celery,ours",
+                          node="c@prefix", CELERY_BROKER_TRANSPORT_OPTIONS=options,
+                          CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS=options).ready()
+    started.append(worker)
+    python_round_trip(setup, T_OPTIONS=options, T_TRANSPORT=options)
+    python = start_python_worker(setup, started, "5.7.0", "-c", "1", "-Q", "python",
+                                 T_TRANSPORT=options)
+    python_ready(python)
+    sent = subprocess.run([harness.CELERYC, "call", "t.echo", "--args", "[1]", "-b", setup.broker,
+                           "-Q", "python"], text=True, stdout=subprocess.PIPE,
+                          env=harness.plain_env(CELERY_BROKER_TRANSPORT_OPTIONS=options))
+    assert sent.returncode == 0
+    wait_for(lambda: "succeeded in" in python.log(), "the Python worker has run it")
+    ping = subprocess.run([harness.PY57, "-m", "celery", "-A", "t", "inspect", "ping", "-t", "3"],
+                          env=python_env(setup, T_TRANSPORT=options), cwd=INTEROP, text=True,
+                          stdout=subprocess.PIPE)
+    assert "c@prefix: OK" in ping.stdout and "py570@python: OK" in ping.stdout, ping.stdout
+    assert worker.stop() == 0
+    keys = [key.decode() for key in redis.client(6).keys("*")]
+    # t.py has no prefix for its results.
+    assert [key for key in keys if not key.startswith("shop:")] == [
+        "celery-task-meta-" + sent.stdout.strip()]
+    assert len([key for key in keys if "celery-task-meta-" in key]) == 2
+
+
+def test_priorities(redis, tmp_path, started):
+    """Redis' four steps: the most urgent (0) first, within a step in their order."""
+    client = redis.client(7)
+    wanted = []
+    for step, suffix in ((9, "\x06\x169"), (6, "\x06\x166"), (3, "\x06\x163"), (0, "")):
+        for n in range(3):
+            task_id, message = envelope("t.mark", [0], None, "celery")
+            client.lpush(f"celery{suffix}", message)
+            wanted.append((step, n, task_id))
+    starts = tmp_path / "starts"
+    starts.touch()
+    worker = ModuleWorker(tmp_path, redis.url(7), redis.url(8), "-c", "1", T_STARTS=starts)
+    started.append(worker)
+    wait_for(lambda: len(starts.read_text().splitlines()) == 12, "all have run")
+    ran = [line.split()[1] for line in starts.read_text().splitlines()]
+    assert ran == [task_id for _, _, task_id in sorted(wanted)]
+    assert worker.stop() == 0
+
+
+def test_what_no_worker_can_read(redis, tmp_path, started):
+    """Entries that are no JSON objects, in the queue and among the claims of others:
+    dead letters byte for byte, and what stands behind them runs."""
+    client = redis.client(9)
+    junk = [b"\x80\x02}q\x00.", b"[]", b"{", b"{]}", b'{"body": "e30=", "headers": {}}']
+    for raw in junk:
+        client.lpush("celery", raw)
+    # kombu's restore ends at such an entry, for the whole fleet.
+    client.hset("unacked", "someone", b"\xff no tuple")
+    client.zadd("unacked_index", {"someone": 1})
+    task_id, message = envelope("t.mark", [0], None, "celery")
+    client.lpush("celery", message)
+    starts = tmp_path / "starts"
+    starts.touch()
+    worker = ModuleWorker(tmp_path, redis.url(9), redis.url(10), "-c", "1", T_STARTS=starts)
+    started.append(worker)
+    wait_for(lambda: task_id in starts.read_text(), "the task has run")
+    wait_for(lambda: client.llen("celery.dead") == len(junk), "the junk is kept")
+    dead = [entry.split(b"\n", 1) for entry in client.lrange("celery.dead", 0, -1)]
+    assert sorted(raw for _, raw in dead) == sorted(junk)
+    reasons = {raw: json.loads(facts)["x-dead-reason"] for facts, raw in dead}
+    assert reasons == {**dict.fromkeys(junk, "undecodable"), junk[-1]: "content_refused"}
+    wait_for(lambda: not client.hexists("unacked", "someone"), "the strange claim is taken out", 60)
+    assert client.lrange("unacked.dead", 0, -1)[0].endswith(b"\xff no tuple")
+    assert worker.stop() == 0
 
 
 def test_a_publish_that_nobody_answers(tmp_path):

@@ -27,8 +27,6 @@ enum {
     ACKED_MAX = 4096,
     POLL_MIN_MS = 5,
     POLL_MAX_MS = 100,
-    CAP_FIRST_MS = 500, /* of the back-off, in the first minute of an outage */
-    CAP_LATER_S = 2,
 };
 
 size_t consumer_active(const struct worker *worker)
@@ -216,13 +214,9 @@ static void reconnect_if_due(struct worker *worker)
         connected(worker);
         return;
     }
-    bool first_minute =
-        now - worker->lost_since_us < 60 * (int64_t)USEC_PER_SEC;
-    worker->backoff.first_us = 20 * USEC_PER_MSEC;
-    worker->backoff.cap_us = first_minute ? CAP_FIRST_MS * USEC_PER_MSEC
-                                          : CAP_LATER_S * USEC_PER_SEC;
     worker->reconnect_due_us =
-        clock_monotonic_us() + backoff_next_us(&worker->backoff);
+        clock_monotonic_us()
+        + backoff_reconnect_us(&worker->backoff, now - worker->lost_since_us);
     LOG_EVENT(LOG_LEVEL_DEBUG, "broker_still_lost", LOG_STR("error", err.msg));
 }
 

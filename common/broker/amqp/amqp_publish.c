@@ -100,6 +100,8 @@ enum celery_status amqp_need_producer(struct amqp_broker *ab,
     if (ab->nodename != NULL && clock_monotonic_us() < ab->producer_at_us)
         return celery_fail(err, CELERY_CLOSED,
                            "the publishing connection is away");
+    /* Slower than base/backoff.h: a try may stop the loop for as long as the
+     * deadline, and the consuming connection may be well. */
     ab->producer_at_us = clock_monotonic_us() + AMQP_RETRY_US;
     const struct amqp_endpoint *ep = &ab->endpoints.list[ab->endpoint];
     /* Nobody sends heartbeats for a producer between two sends. */
