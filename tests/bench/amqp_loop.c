@@ -72,8 +72,8 @@ static void consume(char **argv)
 {
     amqp_connection_state_t state = connect_to(argv);
     size_t count = strtoul(argv[5], NULL, 10);
-    (void)amqp_basic_qos(state, CHANNEL, 0,
-                         (uint16_t)strtoul(argv[4], NULL, 10), 1);
+    size_t prefetch = strtoul(argv[4], NULL, 10);
+    (void)amqp_basic_qos(state, CHANNEL, 0, (uint16_t)prefetch, 1);
     check(state, "qos");
     int64_t start = clock_monotonic_us();
     (void)amqp_basic_consume(state, CHANNEL, amqp_cstring_bytes(argv[3]),
@@ -85,7 +85,9 @@ static void consume(char **argv)
         if (amqp_consume_message(state, &envelope, NULL, 0).reply_type
             != AMQP_RESPONSE_NORMAL)
             die("a delivery");
-        if (amqp_basic_ack(state, CHANNEL, envelope.delivery_tag, 0) != 0)
+        /* One frame for half a window, so that the server never waits for it. */
+        if (((i + 1) % (prefetch / 2) == 0 || i + 1 == count)
+            && amqp_basic_ack(state, CHANNEL, envelope.delivery_tag, 1) != 0)
             die("ack");
         amqp_destroy_envelope(&envelope);
     }

@@ -302,24 +302,28 @@ def test_a_poison_message_s_neighbours_run(fleet, kind):
         "celery": (0, 0), "celery.dead": (0, 0), "celery.suspects": (0, 0)}
 
 
-def test_suspects_of_a_fleet_without_us(fleet):
-    """What nobody takes goes back to the task queue; a new worker of ours finds what
-    an earlier one has left."""
-    from amqp import Message
-
-    arguments = {"x_message_ttl": 900000, "x_dead_letter_exchange": "",
-                 "x_dead_letter_routing_key": "celery"}
-    declare(fleet.vhost, "celery.suspects", **arguments)
+def test_suspects_that_wait(fleet):
+    """A worker of ours finds those that an earlier one has left. Alone they go back to
+    the task queue: declared so by our worker."""
+    declare(fleet.vhost, "celery")
+    poison = send(fleet.vhost, "t.die", [])
+    for attempt in range(3):
+        worker = fleet.start("-c", "1")
+        wait_for(lambda: not worker.alive(), f"kill {attempt + 1}", 20)
+    wait_for(lambda: fleet.vhost.length("celery.suspects") == 1, "it waits")
+    text = fleet.vhost.server.ctl("list_queues", "-p", fleet.vhost.name, "name", "arguments",
+                                  "--formatter", "json")
+    arguments, = [row["arguments"] for row in json.loads(text) if row["name"] == "celery.suspects"]
+    assert dict((name, value) for name, _, value in arguments) == {
+        "x-message-ttl": 900000, "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": "celery"}
+    assert [m.headers["id"] for m in fleet.vhost.take_all("celery.suspects")] == poison
     task_id, head, body, properties = message("t.echo", ["back"], **{"x-deliveries": 3})
-    with fleet.vhost.channel() as channel:
-        channel.basic_publish(Message(body, application_headers=head, **properties),
-                              routing_key="celery.suspects")
+    fleet.vhost.publish("celery.suspects", body, head, **properties)
     worker = fleet.worker("-c", "1")
     fleet.wait([task_id])
     assert fleet.result(task_id) == "back"
     assert ("celery.suspects", "1") in consumers(fleet.vhost)
-    # Declared by us with the same arguments: a second kill would not be refused.
-    declare(fleet.vhost, "celery.suspects", **arguments)
     assert worker.stop() == 0
 
 

@@ -68,6 +68,16 @@ def test_signed_runs_and_unsigned_does_not(real, started):  # noqa: F811
     assert worker.stop() == 0
 
 
+def test_unsigned_is_kept_on_every_broker(setup, started):
+    worker = strict_worker(setup, started)
+    task_id = call(setup, "t.add", [2, 3])
+    wait_for(lambda: dead_entries(setup), "it is refused")
+    (facts, raw), = dead_entries(setup)
+    assert facts["x-dead-reason"] == "unsigned" and facts["x-dead-queue"] == "celery"
+    assert json.loads(raw)["headers"]["id"] == task_id
+    assert worker.stop() == 0
+
+
 def test_a_changed_message_does_not_run(real, started):  # noqa: F811
     if real.rabbitmq:
         pytest.skip("it changes an entry of a Redis list")
