@@ -9,6 +9,8 @@
 #       format tidy unit clang threads model fuzz system deploy
 #   scripts/test.sh nightly      the long tests of what runs the product
 #   scripts/test.sh fuzz TARGET  10,000,000 executions of one target (T_RUNS)
+#   scripts/test.sh coverage     lines of the codec that the corpora and the tests run
+#                                (T_GROWN: a folder of corpora that fuzzing has grown)
 #   scripts/test.sh chaos        leases, failpoints, 1,000 kills and 200 faults a broker
 #                                (T_CHAOS_KILLS, T_CHAOS_FAULTS)
 #   scripts/test.sh versions     Celery 5.3 to 5.6 as clients and as workers
@@ -25,7 +27,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=lib/deploy_suites.sh
 . scripts/lib/deploy_suites.sh
 
-usage() { sed -n '4,21s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '4,23s/^# \{0,1\}//p' "$0"; }
 
 DEFAULT=(format unit clang tidy threads model fuzz system deploy)
 case ${1:-} in

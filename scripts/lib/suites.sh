@@ -186,6 +186,35 @@ suite_fuzz() {
   [ "$found" -eq 1 ] || not_ok "no fuzz target"
 }
 
+# Lines of proto/ that run: by the corpora alone (those that fuzzing grew count too,
+# where there are any), then with the unit tests and the recorded traffic.
+suite_coverage() {
+  ensure_packages gcovr
+  built build-coverage -Db_coverage=true -Dbuildtype=debug || return
+  find build-coverage -name '*.gcda' -delete
+  local replay name
+  for replay in build-coverage/tests/replay_*; do
+    [ -f "$replay" ] || continue
+    name=${replay##*/replay_}
+    find "tests/fuzz/corpus/$name" ${T_GROWN:+"$T_GROWN/$name"} -type f -print0 2>/dev/null |
+      xargs -0 -r -n 500 "$replay" >/dev/null || not_ok "replay of $name"
+  done
+  covered "the corpora alone" "${T_COVERAGE_CORPORA:-75}"
+  meson test -C build-coverage --suite unit >build-coverage.log 2>&1 ||
+    not_ok "unit tests with coverage"
+  covered "the corpora, the unit tests and the recorded traffic" 97
+}
+
+# $1: by what, $2: the percentage of proto/'s lines to reach.
+covered() {
+  local report percent
+  report=$(cd build-coverage && gcovr -r .. --filter '../proto/' proto 2>/dev/null)
+  percent=$(grep '^TOTAL' <<<"$report" | grep -oE '[0-9]+%' | tr -d %)
+  say "   proto/ by $1:"
+  grep -E '^(proto/|TOTAL)' <<<"$report" | sed 's/^/   /' >&2
+  if [ "${percent:-0}" -ge "$2" ]; then ok; else not_ok "coverage by $1: ${percent:-0} % of $2 %"; fi
+}
+
 # $1: the build folder whose programs run, $2: a marker expression, then pytest's
 # own arguments. Says what the tests printed of their figures.
 system_tests() {
