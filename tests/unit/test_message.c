@@ -440,6 +440,7 @@ START_TEST(retries_as_python_does)
     ck_assert_ptr_null(out.exchange);
     ck_assert_str_eq(out.reply_to, "r");
     ck_assert_ptr_null(out.correlation_id);
+    ck_assert_str_eq(out.parent_id, "pa");
     ck_assert_int_eq(out.priority, 4);
     out.retries++;
     ck_assert_int_eq(celery_message_encode(&out, &head, &body, NULL),
@@ -449,7 +450,7 @@ START_TEST(retries_as_python_does)
                "\"shadow\": \"s\", \"eta\": null, \"expires\": "
                "\"2026-11-23T23:36:48.000000+00:00\", \"group\": \"g\", "
                "\"group_index\": 3, \"retries\": 3, \"timelimit\": [10, 5.5], "
-               "\"root_id\": \"ro\", \"parent_id\": \"i\", \"argsrepr\": "
+               "\"root_id\": \"ro\", \"parent_id\": \"pa\", \"argsrepr\": "
                "\"(1,)\", \"kwargsrepr\": \"{}\", \"origin\": \"gen1@h\", "
                "\"ignore_result\": true, \"replaced_task_nesting\": 1, "
                "\"stamped_headers\": [\"st\"], \"stamps\": {\"st\": [7]}, "
@@ -457,6 +458,60 @@ START_TEST(retries_as_python_does)
     ASSERT_BUF(&body,
                "[[1], {}, {\"callbacks\": [{}], \"errbacks\": null, \"chain\": "
                "[1], \"chord\": null}]");
+}
+END_TEST
+
+/* What Python sets when it publishes from within a task. */
+START_TEST(an_unset_parent_becomes_the_task)
+{
+    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
+    struct celery_message m;
+    struct celery_task_out out;
+    struct celery_envelope e =
+        envelope("{\"task\": \"t\", \"id\": \"i\"}", "[[], {}, {}]");
+
+    ck_assert_int_eq(celery_message_decode(&e, BOTH, NULL, &arena, &m, NULL),
+                     CELERY_OK);
+    ck_assert_int_eq(celery_message_retry(&m, &e, &arena, &out), CELERY_OK);
+    ck_assert_str_eq(out.parent_id, "i");
+}
+END_TEST
+
+/* However a name is spelled, and whatever else the list holds. */
+START_TEST(a_retry_keeps_the_stamps_that_are_named)
+{
+    static const struct {
+        const char *names;
+        const char *stamps;
+        const char *kept;
+    } rows[] = {
+        {"[\"a\"]", "{\"\\u0061\": 1, \"b\": 2}", "{\"\\u0061\": 1}"},
+        {"[\"\\u0061\"]", "{\"a\": 1, \"b\": 2}", "{\"a\": 1}"},
+        {"[\"\\u00e9\"]", "{\"\xc3\xa9\": 1}", "{\"\xc3\xa9\": 1}"},
+        {"[1, null, [\"a\"], \"b\"]", "{\"1\": 1, \"a\": 2, \"b\": 3}",
+         "{\"b\": 3}"},
+        {"[]", "{\"a\": 1}", "{}"},
+        {"[\"a\", \"b\"]", "{\"b\": 1}", "{\"b\": 1}"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CLEANUP(celery_arena_done)
+        struct celery_arena arena = CELERY_ARENA_INIT;
+        char head[200];
+        struct celery_message m;
+        struct celery_task_out out;
+        (void)snprintf(head, sizeof head,
+                       "{\"task\": \"t\", \"id\": \"i\", "
+                       "\"stamped_headers\": %s, \"stamps\": %s}",
+                       rows[i].names, rows[i].stamps);
+        struct celery_envelope e = envelope(head, "[[], {}, {}]");
+
+        ck_assert_int_eq(
+            celery_message_decode(&e, BOTH, NULL, &arena, &m, NULL), CELERY_OK);
+        ck_assert_int_eq(celery_message_retry(&m, &e, &arena, &out), CELERY_OK);
+        ASSERT_TEXT(out.stamps, rows[i].kept);
+        ASSERT_TEXT(out.stamped_headers, rows[i].names);
+    }
 }
 END_TEST
 
@@ -547,5 +602,8 @@ UNIT_MAIN("message", reads_every_header, the_least_is_enough,
           reads_protocol_1, headers_win_in_a_hybrid,
           writes_19_headers_in_pythons_order, writes_every_option,
           refuses_what_would_be_no_message, retries_as_python_does,
+          an_unset_parent_becomes_the_task,
+          a_retry_keeps_the_stamps_that_are_named,
+
           a_nul_in_an_id_is_no_retry, survives_out_of_memory,
           a_plain_task_needs_no_heap_once_warm)

@@ -174,8 +174,10 @@ static void again(const struct vector *v, const struct celery_message *message,
         return;
     }
     compare(v, message, &m2);
-    if (!same(m2.parent_id, message->id))
-        complain(v, "a retry's parent is not the task");
+    if (!same(m2.parent_id,
+              message->parent_id.len != 0 ? message->parent_id : message->id))
+        complain(v, "the parent is %.*s", (int)m2.parent_id.len,
+                 m2.parent_id.data);
 }
 
 static int signatures;
