@@ -4,7 +4,9 @@
  * the caller hands over as JSON text is checked first: one body of another
  * shape ends a Python worker. Source: celery/app/amqp.py as_task_v2.
  */
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "celery/compress.h"
@@ -184,6 +186,25 @@ static void put_extra(struct celery_json_writer *w, struct celery_json extra)
     }
 }
 
+static void put_group_index(struct celery_json_writer *w, int64_t index)
+{
+    cel_json_raw_key(w, CEL_KEY("group_index"));
+    if (index == -1)
+        celery_json_put_null(w);
+    else
+        celery_json_put_int(w, index);
+}
+
+static void put_timelimit(struct celery_json_writer *w,
+                          const struct celery_task_out *task)
+{
+    cel_json_raw_key(w, CEL_KEY("timelimit"));
+    celery_json_begin_array(w);
+    put_seconds(w, task->time_limit_s);
+    put_seconds(w, task->soft_time_limit_s);
+    celery_json_end_array(w);
+}
+
 static void put_headers(struct celery_json_writer *w,
                         const struct celery_task_out *task,
                         const struct parts *parts)
@@ -197,18 +218,10 @@ static void put_headers(struct celery_json_writer *w,
     put_time(w, CEL_KEY("eta"), task->eta_us);
     put_time(w, CEL_KEY("expires"), task->expires_us);
     put_text(w, CEL_KEY("group"), task->group);
-    cel_json_raw_key(w, CEL_KEY("group_index"));
-    if (task->group_index < 0)
-        celery_json_put_null(w);
-    else
-        celery_json_put_int(w, task->group_index);
+    put_group_index(w, task->group_index);
     cel_json_raw_key(w, CEL_KEY("retries"));
     celery_json_put_int(w, task->retries);
-    cel_json_raw_key(w, CEL_KEY("timelimit"));
-    celery_json_begin_array(w);
-    put_seconds(w, task->time_limit_s);
-    put_seconds(w, task->soft_time_limit_s);
-    celery_json_end_array(w);
+    put_timelimit(w, task);
     put_text(w, CEL_KEY("root_id"), own_root ? task->id : task->root_id);
     put_text(w, CEL_KEY("parent_id"), task->parent_id);
     put_repr(w, CEL_KEY("argsrepr"), parts->args, true);
@@ -302,12 +315,52 @@ enum celery_status celery_message_encode(const struct celery_task_out *task,
     return CELERY_OK;
 }
 
+/* Python: str(int(seconds * 1000)), and 0 for what is past. Source:
+ * celery/app/base.py send_task, kombu/messaging.py Producer.publish. */
+bool celery_task_expiration(const struct celery_task_out *task,
+                            char ret_text[CELERY_EXPIRATION_MAX])
+{
+    uint64_t left_us = 0;
+
+    if (task->expires_us == CELERY_TIME_NONE || task->now_us == 0)
+        return false;
+    if (task->expires_us > task->now_us)
+        left_us = (uint64_t)task->expires_us - (uint64_t)task->now_us;
+    (void)snprintf(ret_text, CELERY_EXPIRATION_MAX, "%" PRIu64, left_us / 1000);
+    return true;
+}
+
+void celery_message_envelope(const struct celery_task_out *task,
+                             const struct celery_buf *headers,
+                             const struct celery_buf *body,
+                             const char *expiration, const char *delivery_tag,
+                             struct celery_envelope_out *ret)
+{
+    *ret = (struct celery_envelope_out){
+        .body = celery_buf_str(body),
+        .content_type = "application/json",
+        .content_encoding = "utf-8",
+        .headers = celery_buf_str(headers),
+        .correlation_id =
+            task->correlation_id == NULL ? task->id : task->correlation_id,
+        .reply_to = task->reply_to == NULL ? "" : task->reply_to,
+        .expiration = expiration,
+        .delivery_mode = 2,
+        .priority = task->priority,
+        .exchange = task->exchange == NULL ? "" : task->exchange,
+        .routing_key = task->routing_key,
+        .delivery_tag = delivery_tag,
+    };
+}
+
 enum celery_status celery_message_encode_envelope(
     const struct celery_task_out *task, const char *delivery_tag,
     struct celery_buf *buf, struct celery_error *err)
 {
     struct celery_buf headers = CELERY_BUF_INIT;
     struct celery_buf body = CELERY_BUF_INIT;
+    char expiration[CELERY_EXPIRATION_MAX];
+    bool expires = celery_task_expiration(task, expiration);
 
     /* One allocation each for most messages; what fails here is marked. */
     (void)celery_buf_reserve(&headers, HEADERS_ROOM);
@@ -315,20 +368,10 @@ enum celery_status celery_message_encode_envelope(
     enum celery_status status =
         celery_message_encode(task, &headers, &body, err);
     if (status == CELERY_OK) {
-        const struct celery_envelope_out out = {
-            .body = celery_buf_str(&body),
-            .content_type = "application/json",
-            .content_encoding = "utf-8",
-            .headers = celery_buf_str(&headers),
-            .correlation_id =
-                task->correlation_id == NULL ? task->id : task->correlation_id,
-            .reply_to = task->reply_to == NULL ? "" : task->reply_to,
-            .delivery_mode = 2,
-            .priority = task->priority,
-            .exchange = task->exchange,
-            .routing_key = task->routing_key,
-            .delivery_tag = delivery_tag,
-        };
+        struct celery_envelope_out out;
+        celery_message_envelope(task, &headers, &body,
+                                expires ? expiration : NULL, delivery_tag,
+                                &out);
         celery_envelope_encode(buf, &out);
         status = celery_buf_status(buf);
         if (status != CELERY_OK)

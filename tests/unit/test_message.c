@@ -515,6 +515,86 @@ START_TEST(a_retry_keeps_the_stamps_that_are_named)
 }
 END_TEST
 
+START_TEST(a_group_index_is_any_number_but_the_mark)
+{
+    static const struct {
+        int64_t index;
+        const char *written;
+    } rows[] = {
+        {-1, "\"group_index\": null, "},
+        {-3, "\"group_index\": -3, "},
+        {0, "\"group_index\": 0, "},
+        {INT64_MIN, "\"group_index\": -9223372036854775808, "},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CLEANUP(celery_buf_done) struct celery_buf head = CELERY_BUF_INIT;
+        CLEANUP(celery_buf_done) struct celery_buf body = CELERY_BUF_INIT;
+        const struct celery_task_out task = {
+            .task = "t",
+            .id = "i",
+            .group_index = rows[i].index,
+        };
+
+        ck_assert_int_eq(celery_message_encode(&task, &head, &body, NULL),
+                         CELERY_OK);
+        ck_assert_msg(strstr(head.data, rows[i].written) != NULL, "%s",
+                      head.data);
+    }
+}
+END_TEST
+
+/* Python: str(int(seconds * 1000)), 0 when it is too late. */
+START_TEST(expiration_is_what_is_left)
+{
+    static const struct {
+        int64_t expires_us;
+        int64_t now_us;
+        const char *text; /* NULL: none */
+    } rows[] = {
+        {0, 5, NULL},
+        {5, 0, NULL},
+        {1000000030000000, 1000000000000000, "30000"},
+        {1000000000001999, 1000000000000000, "1"},
+        {1000000000000999, 1000000000000000, "0"},
+        {1000000000000000, 1000000000000000, "0"},
+        {1000000000000000, 1000000000000001, "0"},
+        {INT64_MAX, INT64_MIN, "18446744073709551"},
+        {INT64_MIN, INT64_MAX, "0"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+        char ms[CELERY_EXPIRATION_MAX] = "";
+        char member[64];
+        const struct celery_task_out task = {
+            .task = "t",
+            .id = "i",
+            .expires_us = rows[i].expires_us,
+            .now_us = rows[i].now_us,
+        };
+
+        ck_assert_int_eq(celery_task_expiration(&task, ms),
+                         rows[i].text != NULL);
+        ck_assert_str_eq(ms, rows[i].text == NULL ? "" : rows[i].text);
+        if (rows[i].expires_us == INT64_MIN)
+            continue; /* no year that can be written */
+        ck_assert_int_eq(celery_message_encode_envelope(&task, "d", &buf, NULL),
+                         CELERY_OK);
+        (void)snprintf(member, sizeof member,
+                       "\"delivery_mode\": 2, \"expiration\": \"%s\", "
+                       "\"delivery_info\"",
+                       ms);
+        ck_assert_msg((strstr(buf.data, member) != NULL)
+                          == (rows[i].text != NULL),
+                      "%s", buf.data);
+        ck_assert_msg((strstr(buf.data, "expiration") != NULL)
+                          == (rows[i].text != NULL),
+                      "%s", buf.data);
+    }
+}
+END_TEST
+
 START_TEST(a_nul_in_an_id_is_no_retry)
 {
     CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
@@ -604,6 +684,6 @@ UNIT_MAIN("message", reads_every_header, the_least_is_enough,
           refuses_what_would_be_no_message, retries_as_python_does,
           an_unset_parent_becomes_the_task,
           a_retry_keeps_the_stamps_that_are_named,
-
+          a_group_index_is_any_number_but_the_mark, expiration_is_what_is_left,
           a_nul_in_an_id_is_no_retry, survives_out_of_memory,
           a_plain_task_needs_no_heap_once_warm)
