@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Python Celery 5.7.0 and 5.2.7 beside our programs, on real servers."""
 
+import base64
 import json
 import os
 import subprocess
@@ -225,8 +226,6 @@ def test_shutdown_by_remote_control(real, started):
 
 
 def listen_on_redis(real):
-    import base64
-
     pubsub = real.server.client().pubsub()
     pubsub.psubscribe("/0.celeryev/*")
 
@@ -330,6 +329,30 @@ def test_celeryc_call(real, started):
     scheme = real.broker.split(":")[0]
     nowhere = call("t.noop", "-b", f"{scheme}://{harness.LOOPBACK}:{harness.free_port()}/0")
     assert nowhere.returncode == 69 and "cannot connect" in nowhere.stderr
+
+
+def test_a_retry_says_what_is_left(redis, tmp_path, started):
+    """The property expiration, as Python's send_task computes it for a retry."""
+    worker = ModuleWorker(tmp_path, redis.url(0), redis.url(1), "-c", "1")
+    started.append(worker)
+    worker.ready()
+    with redis.client(0).monitor() as monitor:
+        done = subprocess.run(
+            [harness.CELERYC, "call", "t.retry", "--args", "[1]", "--expires", "100", "-b",
+             redis.url(0)], text=True, env=harness.plain_env(), stdout=subprocess.PIPE)
+        assert done.returncode == 0
+        seen = []
+        for command in monitor.listen():
+            at = command["command"].find('{"body"')
+            if at >= 0 and "x-celery" not in command["command"][:at]:
+                seen.append(json.JSONDecoder().raw_decode(command["command"][at:])[0])
+            if seen and seen[-1]["headers"]["retries"] == 1:
+                break
+    first, again = seen[0], seen[-1]
+    assert first["headers"]["expires"] == again["headers"]["expires"]
+    assert first["properties"]["expiration"] == "100000"
+    assert 0 < int(again["properties"]["expiration"]) < 100000
+    assert again["headers"]["parent_id"] == again["headers"]["id"]
 
 
 def http_json(port, path):
