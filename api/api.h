@@ -25,6 +25,7 @@ struct api {
     struct webhook_rules rules;
     struct celery_producer *producer; /* of tasks sent by hand */
     const char *tasks_allowed;        /* NULL: none */
+    int task_protocol;                /* CELERY_TASK_PROTOCOL */
     struct lock results_lock;         /* a backend is for one at a time */
     struct backend *results;          /* NULL: none is set */
     _Atomic bool draining;

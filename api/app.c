@@ -68,6 +68,7 @@ static enum celery_status start_publisher(struct app *app,
             conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
         .queue = DEPOSIT_QUEUE,
         .compression = conf_text(conf, "CELERY_TASK_COMPRESSION"),
+        .protocol = (int)conf_int(conf, "CELERY_TASK_PROTOCOL"),
         .sweep_interval_s = conf_seconds(conf, "DEPOSIT_SWEEP_INTERVAL"),
         .grace_s = conf_seconds(conf, "DEPOSIT_SWEEP_GRACE"),
         .first_s = conf_seconds(conf, "DEPOSIT_REENQUEUE_SECONDS"),
@@ -108,6 +109,7 @@ static enum celery_status start_tasks(struct app *app, struct celery_error *err)
         .broker_options = conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
     };
     app->api.tasks_allowed = conf_text(conf, "API_TASKS_ALLOWED");
+    app->api.task_protocol = (int)conf_int(conf, "CELERY_TASK_PROTOCOL");
     (void)pthread_mutex_init(&app->api.results_lock.mutex, NULL);
     enum celery_status st =
         celery_producer_new(&producer, &app->api.producer, err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A task as protocol 2, with the 19 headers of Celery 5.7.0 in its order. What
- * the caller hands over as JSON text is checked first: one body of another
- * shape ends a Python worker. Source: celery/app/amqp.py as_task_v2.
+ * A task as protocol 2, with the 19 headers of Celery 5.7.0 in its order, or as
+ * protocol 1. What the caller hands over as JSON text is checked first: one
+ * body of another shape ends a Python worker. Source: celery/app/amqp.py
+ * as_task_v2, as_task_v1.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -256,14 +257,59 @@ static void put_body(struct celery_buf *buf, const struct parts *parts)
     celery_json_end_array(&w);
 }
 
+/* Protocol 1: what is a header in protocol 2 is a member of the body. Workers
+ * take the group from "taskset". */
+static void put_body_v1(struct celery_buf *buf,
+                        const struct celery_task_out *task,
+                        const struct parts *parts)
+{
+    struct celery_json_writer w = CELERY_JSON_WRITER(buf);
+
+    celery_json_begin_object(&w);
+    put_text(&w, CEL_KEY("task"), task->task);
+    put_text(&w, CEL_KEY("id"), task->id);
+    cel_json_raw_key(&w, CEL_KEY("args"));
+    celery_json_put_value(&w, parts->args);
+    cel_json_raw_key(&w, CEL_KEY("kwargs"));
+    celery_json_put_value(&w, parts->kwargs);
+    put_text(&w, CEL_KEY("group"), task->group);
+    put_group_index(&w, task->group_index);
+    cel_json_raw_key(&w, CEL_KEY("retries"));
+    celery_json_put_int(&w, task->retries);
+    put_time(&w, CEL_KEY("eta"), task->eta_us);
+    put_time(&w, CEL_KEY("expires"), task->expires_us);
+    cel_json_raw_key(&w, CEL_KEY("utc"));
+    celery_json_put_bool(&w, true);
+    cel_json_raw_key(&w, CEL_KEY("callbacks"));
+    celery_json_put_value(&w, parts->callbacks);
+    cel_json_raw_key(&w, CEL_KEY("errbacks"));
+    celery_json_put_value(&w, parts->errbacks);
+    put_timelimit(&w, task);
+    put_text(&w, CEL_KEY("taskset"), task->group);
+    cel_json_raw_key(&w, CEL_KEY("chord"));
+    celery_json_put_value(&w, parts->chord);
+    celery_json_end_object(&w);
+}
+
+static void put_plain(struct celery_buf *buf,
+                      const struct celery_task_out *task,
+                      const struct parts *parts)
+{
+    if (task->protocol == 1)
+        put_body_v1(buf, task, parts);
+    else
+        put_body(buf, parts);
+}
+
 static enum celery_status put_compressed(struct celery_buf *body,
+                                         const struct celery_task_out *task,
                                          const struct parts *parts,
                                          struct celery_str name,
                                          struct celery_error *err)
 {
     struct celery_buf plain = CELERY_BUF_INIT;
 
-    put_body(&plain, parts);
+    put_plain(&plain, task, parts);
     enum celery_status status = celery_buf_status(&plain);
     if (status == CELERY_OK)
         status = celery_compress(name, celery_buf_str(&plain), body, err);
@@ -271,6 +317,18 @@ static enum celery_status put_compressed(struct celery_buf *body,
         status = celery_fail(err, status, "no memory for the body");
     celery_buf_done(&plain);
     return status;
+}
+
+static enum celery_status check_protocol(const struct celery_task_out *task,
+                                         const struct parts *parts,
+                                         struct celery_error *err)
+{
+    if (task->protocol < 0 || task->protocol > 2)
+        return celery_fail(err, CELERY_INVALID, "there is no protocol %d",
+                           task->protocol);
+    if (task->protocol == 1 && celery_json_count(parts->chain) != 0)
+        return celery_fail(err, CELERY_INVALID, "protocol 1 has no chain");
+    return CELERY_OK;
 }
 
 enum celery_status celery_message_encode(const struct celery_task_out *task,
@@ -286,6 +344,8 @@ enum celery_status celery_message_encode(const struct celery_task_out *task,
         || *task->id == '\0')
         return celery_fail(err, CELERY_INVALID, "a task needs name and id");
     enum celery_status status = check_parts(task, &parts, err);
+    if (status == CELERY_OK)
+        status = check_protocol(task, &parts, err);
     if (status != CELERY_OK)
         return status;
 
@@ -293,14 +353,15 @@ enum celery_status celery_message_encode(const struct celery_task_out *task,
         compression =
             (struct celery_str){task->compression, strlen(task->compression)};
     if (compression.len == 0)
-        put_body(body, &parts);
+        put_plain(body, task, &parts);
     else
-        status = put_compressed(body, &parts, compression, err);
+        status = put_compressed(body, task, &parts, compression, err);
     if (status != CELERY_OK)
         return status;
 
     celery_json_begin_object(&w);
-    put_headers(&w, task, &parts);
+    if (task->protocol != 1)
+        put_headers(&w, task, &parts);
     put_extra(&w, task->extra_headers);
     if (compression.len != 0)
         put_text(&w, CEL_KEY("compression"),

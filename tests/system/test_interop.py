@@ -331,6 +331,39 @@ def test_celeryc_call(real, started):
     assert nowhere.returncode == 69 and "cannot connect" in nowhere.stderr
 
 
+def test_protocol_1_reaches_a_python_worker(redis, tmp_path, started):
+    """And a worker of ours that publishes it reads its own retry."""
+    class Setup:
+        broker, backend, ledger, folder = redis.url(0), redis.url(1), "", tmp_path
+
+    python = start_python_worker(Setup, started, "5.7.0", "-Q", "python", "-c", "1")
+    worker = ModuleWorker(tmp_path, redis.url(0), redis.url(1), "-c", "1", CELERY_TASK_PROTOCOL=1)
+    started.append(worker)
+    worker.ready()
+
+    def call(*words):
+        done = subprocess.run(
+            [harness.CELERYC, "call", *words], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=harness.plain_env(CELERY_BROKER_URL=redis.url(0), CELERY_TASK_PROTOCOL=1))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def result(task_id):
+        key = "celery-task-meta-" + task_id
+        done = lambda: json.loads(redis.client(1).get(key) or "{}").get("status") == "SUCCESS"
+        wait_for(done, "the result")
+        return json.loads(redis.client(1).get(key))["result"]
+
+    call("t.noop", "-Q", "looked_at")
+    envelope = json.loads(redis.client(0).lpop("looked_at"))
+    assert envelope["headers"] == {}
+    assert json.loads(base64.b64decode(envelope["body"]))["task"] == "t.noop"
+    assert result(call("t.retry", "--args", "[2]")) == 2
+    python_ready(python)
+    assert result(call("t.add", "--args", "[2, 40]", "-Q", "python")) == 42
+
+
 def test_a_retry_says_what_is_left(redis, tmp_path, started):
     """The property expiration, as Python's send_task computes it for a retry."""
     worker = ModuleWorker(tmp_path, redis.url(0), redis.url(1), "-c", "1")

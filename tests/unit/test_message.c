@@ -595,6 +595,49 @@ START_TEST(expiration_is_what_is_left)
 }
 END_TEST
 
+START_TEST(writes_protocol_1)
+{
+    CLEANUP(celery_buf_done) struct celery_buf head = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf body = CELERY_BUF_INIT;
+    struct celery_error err = {.msg = ""};
+    struct celery_task_out task = {
+        .protocol = 1,
+        .task = "t",
+        .id = "i",
+        .args = text("[1]"),
+        .group = "g",
+        .group_index = 2,
+        .retries = 3,
+        .eta_us = 1795469808274203,
+        .time_limit_s = 10,
+        .callbacks = text("[4]"),
+        .chord = text("{}"),
+        .chain = text("[]"),
+        .extra_headers = json("{\"mine\": 1, \"task\": \"other\"}"),
+    };
+
+    ck_assert_int_eq(celery_message_encode(&task, &head, &body, NULL),
+                     CELERY_OK);
+    ASSERT_BUF(&head, "{\"mine\": 1}");
+    ASSERT_BUF(&body,
+               "{\"task\": \"t\", \"id\": \"i\", \"args\": [1], "
+               "\"kwargs\": {}, \"group\": \"g\", \"group_index\": 2, "
+               "\"retries\": 3, \"eta\": "
+               "\"2026-11-23T21:36:48.274203+00:00\", \"expires\": null, "
+               "\"utc\": true, \"callbacks\": [4], \"errbacks\": null, "
+               "\"timelimit\": [10, null], \"taskset\": \"g\", \"chord\": "
+               "{}}");
+    task.chain = text("[5]");
+    ck_assert_int_eq(celery_message_encode(&task, &head, &body, &err),
+                     CELERY_INVALID);
+    ck_assert_str_eq(err.msg, "protocol 1 has no chain");
+    task.protocol = 3;
+    ck_assert_int_eq(celery_message_encode(&task, &head, &body, &err),
+                     CELERY_INVALID);
+    ck_assert_str_eq(err.msg, "there is no protocol 3");
+}
+END_TEST
+
 START_TEST(a_nul_in_an_id_is_no_retry)
 {
     CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
@@ -685,5 +728,5 @@ UNIT_MAIN("message", reads_every_header, the_least_is_enough,
           an_unset_parent_becomes_the_task,
           a_retry_keeps_the_stamps_that_are_named,
           a_group_index_is_any_number_but_the_mark, expiration_is_what_is_left,
-          a_nul_in_an_id_is_no_retry, survives_out_of_memory,
+          writes_protocol_1, a_nul_in_an_id_is_no_retry, survives_out_of_memory,
           a_plain_task_needs_no_heap_once_warm)

@@ -19,6 +19,7 @@ struct deposit_settings {
     const char *broker_url;
     const char *broker_transport_options;
     const char *compression;
+    int protocol;
     bool migrate_on_start;
     double sweep_interval_s;
     double sweep_grace_s;

@@ -82,6 +82,12 @@ static const struct conf_setting table[] = {
     {.env = "CELERY_TASK_COMPRESSION",
      .type = CONF_TEXT,
      .help = "compress what we publish: gzip, bzip2, lzma, zstd, brotli"},
+    {.env = "CELERY_TASK_PROTOCOL",
+     .type = CONF_INT,
+     .fallback = "2",
+     .min = 1,
+     .max = 2,
+     .help = "task protocol of what we publish; 1 for workers before 4.0"},
     {.env = "CELERY_ACCEPT_CONTENT",
      .type = CONF_TEXT,
      .fallback = "[\"json\"]",
@@ -400,6 +406,7 @@ static void load_plain(struct celery_app *app, struct conf *conf,
     s->track_started = conf_bool(conf, "CELERY_TASK_TRACK_STARTED");
     s->send_events = conf_bool(conf, "CELERY_WORKER_SEND_TASK_EVENTS");
     s->compression = conf_text(conf, "CELERY_TASK_COMPRESSION");
+    s->protocol = (int)conf_int(conf, "CELERY_TASK_PROTOCOL");
     s->concurrency = (size_t)conf_int(conf, "CELERY_WORKER_CONCURRENCY");
     if (s->concurrency == 0)
         s->concurrency = cpu_count();

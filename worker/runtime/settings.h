@@ -42,6 +42,7 @@ struct worker_settings {
     unsigned accept;            /* set of enum celery_accept */
     const char *require_signed; /* queues, comma-separated, or NULL */
     const char *compression;    /* task_compression of what we publish */
+    int protocol;               /* task_protocol, the same */
     const char *metrics_host;
     int metrics_port; /* 0: off; -1: any free one */
     char *queues[QUEUES_MAX];

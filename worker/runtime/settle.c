@@ -359,6 +359,8 @@ static bool publish_retry(struct worker *worker, struct celery_request *request)
         out.eta_us = clock_wall_us()
                    + (int64_t)(request->retry_countdown_s * USEC_PER_SEC);
         out.compression = worker->settings.compression;
+        /* Protocol 1 would lose the steps that are left. */
+        out.protocol = out.chain.len == 0 ? worker->settings.protocol : 2;
         st = task_publish(worker->broker, &out, 1, NULL, &err);
     }
     FAILPOINT("between-publish-and-ack");

@@ -77,6 +77,8 @@ CELERY_API enum celery_status celery_message_decode(
 /* A task to publish. NULL texts and empty strings are written as Python writes
  * None. Times are absolute. */
 struct celery_task_out {
+    int protocol; /* task_protocol: 1 or 2; 0: 2. 1 has no chain, stamps,
+                     parent_id, root_id, shadow, origin and ignore_result */
     const char *task;
     const char *id;
     struct celery_str args;   /* JSON array text; empty: [] */
@@ -116,8 +118,9 @@ struct celery_task_out {
 
 /* What AMQP carries as headers and body. headers gets JSON text; body gets
  * bytes, compressed when asked for. On failure what the two hold is not to be
- * used. CELERY_INVALID: no name or id, or a text that is not the JSON it
- * should be. */
+ * used. CELERY_INVALID: no name or id, a text that is not the JSON it should
+ * be, another protocol, or a chain in protocol 1: its next steps would be lost.
+ */
 CELERY_API enum celery_status celery_message_encode(
     const struct celery_task_out *task, struct celery_buf *headers,
     struct celery_buf *body, struct celery_error *err) CELERY_MUST_CHECK;
@@ -145,8 +148,8 @@ CELERY_API enum celery_status celery_message_encode_envelope(
     struct celery_buf *buf, struct celery_error *err) CELERY_MUST_CHECK;
 
 /* Fills out from a received message so that publishing it again is what
- * Task.retry() does: same id, arguments, workflow, custom headers; retries, eta
- * and now are the caller's. The texts are copied into the arena. CELERY_INVALID: a
+ * Task.retry() does: same id, arguments, workflow, custom headers; retries, eta,
+ * now and protocol are the caller's. The texts are copied into the arena. CELERY_INVALID: a
  * NUL within an id or a name. Source: celery/app/task.py
  * Context.as_execution_options. */
 CELERY_API enum celery_status celery_message_retry(
