@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "celery/compress.h"
+#include "celery/content.h"
 #include "celery/envelope.h"
 #include "celery/json_write.h"
 #include "celery/message.h"
@@ -291,14 +292,45 @@ static void put_body_v1(struct celery_buf *buf,
     celery_json_end_object(&w);
 }
 
-static void put_plain(struct celery_buf *buf,
-                      const struct celery_task_out *task,
-                      const struct parts *parts)
+static void put_json(struct celery_buf *buf, const struct celery_task_out *task,
+                     const struct parts *parts)
 {
     if (task->protocol == 1)
         put_body_v1(buf, task, parts);
     else
         put_body(buf, parts);
+}
+
+/* All of a body is JSON first, so that both forms say the same. */
+static enum celery_status put_msgpack(struct celery_buf *buf,
+                                      const struct celery_task_out *task,
+                                      const struct parts *parts,
+                                      struct celery_error *err)
+{
+    const struct celery_limits limits = {.elements = SIZE_MAX, .depth = 1024};
+    struct celery_buf text = CELERY_BUF_INIT;
+    struct celery_json root = null;
+
+    put_json(&text, task, parts);
+    enum celery_status status = celery_buf_status(&text);
+    if (status == CELERY_OK)
+        status = celery_json_parse(celery_buf_str(&text), &limits, &root, err);
+    if (status == CELERY_OK)
+        status = celery_msgpack_encode(root, buf, err);
+    celery_buf_done(&text);
+    return status == CELERY_OK || status == CELERY_NOMEM ? status
+                                                         : CELERY_INVALID;
+}
+
+static enum celery_status put_plain(struct celery_buf *buf,
+                                    const struct celery_task_out *task,
+                                    const struct parts *parts,
+                                    struct celery_error *err)
+{
+    if (task->serializer == CELERY_SERIALIZER_MSGPACK)
+        return put_msgpack(buf, task, parts, err);
+    put_json(buf, task, parts);
+    return CELERY_OK; /* the buffer remembers */
 }
 
 static enum celery_status put_compressed(struct celery_buf *body,
@@ -309,12 +341,12 @@ static enum celery_status put_compressed(struct celery_buf *body,
 {
     struct celery_buf plain = CELERY_BUF_INIT;
 
-    put_plain(&plain, task, parts);
-    enum celery_status status = celery_buf_status(&plain);
+    enum celery_status status = put_plain(&plain, task, parts, err);
+    if (status == CELERY_OK && celery_buf_status(&plain) != CELERY_OK)
+        status = celery_fail(err, celery_buf_status(&plain),
+                             "no memory for the body");
     if (status == CELERY_OK)
         status = celery_compress(name, celery_buf_str(&plain), body, err);
-    else
-        status = celery_fail(err, status, "no memory for the body");
     celery_buf_done(&plain);
     return status;
 }
@@ -353,7 +385,7 @@ enum celery_status celery_message_encode(const struct celery_task_out *task,
         compression =
             (struct celery_str){task->compression, strlen(task->compression)};
     if (compression.len == 0)
-        put_plain(body, task, &parts);
+        status = put_plain(body, task, &parts, err);
     else
         status = put_compressed(body, task, &parts, compression, err);
     if (status != CELERY_OK)
@@ -391,6 +423,12 @@ bool celery_task_expiration(const struct celery_task_out *task,
     return true;
 }
 
+const char *celery_serializer_type(enum celery_serializer serializer)
+{
+    return serializer == CELERY_SERIALIZER_MSGPACK ? "application/x-msgpack"
+                                                   : "application/json";
+}
+
 void celery_message_envelope(const struct celery_task_out *task,
                              const struct celery_buf *headers,
                              const struct celery_buf *body,
@@ -399,8 +437,9 @@ void celery_message_envelope(const struct celery_task_out *task,
 {
     *ret = (struct celery_envelope_out){
         .body = celery_buf_str(body),
-        .content_type = "application/json",
-        .content_encoding = "utf-8",
+        .content_type = celery_serializer_type(task->serializer),
+        .content_encoding =
+            task->serializer == CELERY_SERIALIZER_MSGPACK ? "binary" : "utf-8",
         .headers = celery_buf_str(headers),
         .correlation_id =
             task->correlation_id == NULL ? task->id : task->correlation_id,

@@ -115,6 +115,7 @@ static void send_task(struct api *api, const struct http_request *request,
     random_id(id);
     struct celery_task_out task = {
         .protocol = api->task_protocol,
+        .serializer = api->task_serializer,
         .task = name,
         .id = id,
         .args = order->args,

@@ -27,6 +27,12 @@ const char *task_origin(void)
     return origin;
 }
 
+enum celery_serializer task_serializer_of(const char *name)
+{
+    return strcmp(name, "msgpack") == 0 ? CELERY_SERIALIZER_MSGPACK
+                                        : CELERY_SERIALIZER_JSON;
+}
+
 /* Set once, before there are threads; then only read. */
 static char *sign_text;
 static struct celery_seal_keys sign_keys;
@@ -68,8 +74,9 @@ struct encoded {
 static enum celery_status sign(const struct celery_task_out *task,
                                struct encoded *e, struct celery_error *err)
 {
+    const char *type = celery_serializer_type(task->serializer);
     const struct celery_content content = {
-        .type = CELERY_STR("application/json"),
+        .type = {type, strlen(type)},
         .body = celery_buf_str(&e->body),
     };
     struct celery_str queue = {"", 0};

@@ -134,6 +134,9 @@ static void op_encode(struct celery_json in, struct celery_json_writer *w,
     struct celery_error err = {.msg = ""};
     struct celery_task_out task = {
         .protocol = (int)get_int(in, "protocol", 0),
+        .serializer = celery_json_truthy(celery_json_get(in, "msgpack"))
+                        ? CELERY_SERIALIZER_MSGPACK
+                        : CELERY_SERIALIZER_JSON,
         .now_us = get_int(in, "now_us", 0),
         .task = get_text(in, "task", arena),
         .id = get_text(in, "id", arena),

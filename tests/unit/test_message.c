@@ -638,6 +638,60 @@ START_TEST(writes_protocol_1)
 }
 END_TEST
 
+START_TEST(writes_msgpack)
+{
+    CLEANUP(celery_buf_done) struct celery_buf head = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf body = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf back = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf raw = CELERY_BUF_INIT;
+    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
+    struct celery_limits limits = CELERY_LIMITS_DEFAULT;
+    struct celery_error err = {.msg = ""};
+    struct celery_envelope e;
+    struct celery_message m;
+    struct celery_task_out task = {
+        .serializer = CELERY_SERIALIZER_MSGPACK,
+        .task = "t",
+        .id = "i",
+        .args = text("[\"v\", 1]"),
+        .group_index = -1,
+    };
+
+    ck_assert_int_eq(celery_message_encode(&task, &head, &body, NULL),
+                     CELERY_OK);
+    ck_assert_ptr_nonnull(strstr(head.data, "\"argsrepr\": \"('v', 1)\""));
+    ck_assert_int_eq((unsigned char)body.data[0], 0x93);
+    ck_assert_int_eq(celery_msgpack_decode(celery_buf_str(&body), &limits,
+                                           &back, NULL),
+                     CELERY_OK);
+    ASSERT_BUF(&back,
+               "[[\"v\", 1], {}, {\"callbacks\": null, \"errbacks\": null, "
+               "\"chain\": null, \"chord\": null}]");
+
+    task.protocol = 1;
+    task.compression = "gzip";
+    ck_assert_int_eq(celery_message_encode_envelope(&task, "d", &raw, NULL),
+                     CELERY_OK);
+    ck_assert_int_eq(celery_envelope_decode(celery_buf_str(&raw), NULL, &arena,
+                                            &e, NULL),
+                     CELERY_OK);
+    ASSERT_TEXT(e.content.type, "application/x-msgpack");
+    ASSERT_TEXT(e.content.encoding, "binary");
+    ck_assert_int_eq(celery_message_decode(&e, CELERY_ACCEPT_MSGPACK, NULL,
+                                           &arena, &m, NULL),
+                     CELERY_OK);
+    ASSERT_TEXT(m.args.text, "[\"v\", 1]");
+
+    task.args = text("[1208925819614629174706176]");
+    for (int i = 0; i < 2; i++) {
+        task.compression = i == 0 ? "gzip" : NULL;
+        ck_assert_int_eq(celery_message_encode(&task, &head, &body, &err),
+                         CELERY_INVALID);
+        ck_assert_msg(strstr(err.msg, "msgpack: ") == err.msg, "%s", err.msg);
+    }
+}
+END_TEST
+
 START_TEST(a_nul_in_an_id_is_no_retry)
 {
     CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
@@ -666,6 +720,10 @@ static enum celery_status there_and_back(const struct celery_envelope *e)
         status = celery_message_retry(&m, e, &arena, &out);
     if (status == CELERY_OK) {
         out.compression = "zlib";
+        status = celery_message_encode_envelope(&out, "d", &buf, NULL);
+    }
+    if (status == CELERY_OK) {
+        out.serializer = CELERY_SERIALIZER_MSGPACK;
         status = celery_message_encode_envelope(&out, "d", &buf, NULL);
     }
     return status;
@@ -728,5 +786,5 @@ UNIT_MAIN("message", reads_every_header, the_least_is_enough,
           an_unset_parent_becomes_the_task,
           a_retry_keeps_the_stamps_that_are_named,
           a_group_index_is_any_number_but_the_mark, expiration_is_what_is_left,
-          writes_protocol_1, a_nul_in_an_id_is_no_retry, survives_out_of_memory,
-          a_plain_task_needs_no_heap_once_warm)
+          writes_protocol_1, writes_msgpack, a_nul_in_an_id_is_no_retry,
+          survives_out_of_memory, a_plain_task_needs_no_heap_once_warm)

@@ -51,6 +51,11 @@ static const struct conf_setting table[] = {
     {.env = "CELERY_TASK_COMPRESSION",
      .type = CONF_TEXT,
      .help = "as the worker's"},
+    {.env = "CELERY_TASK_SERIALIZER",
+     .type = CONF_CHOICE,
+     .fallback = "json",
+     .choices = "json|msgpack",
+     .help = "as the worker's"},
     {.env = "CELERY_TASK_PROTOCOL",
      .type = CONF_INT,
      .fallback = "2",
@@ -201,6 +206,8 @@ enum celery_status deposit_settings_load(struct deposit_settings *ret,
         conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS");
     ret->compression = conf_text(conf, "CELERY_TASK_COMPRESSION");
     ret->protocol = (int)conf_int(conf, "CELERY_TASK_PROTOCOL");
+    ret->serializer =
+        task_serializer_of(conf_text(conf, "CELERY_TASK_SERIALIZER"));
     ret->migrate_on_start = conf_bool(conf, "MIGRATE_ON_START");
     ret->sweep_interval_s = conf_seconds(conf, "DEPOSIT_SWEEP_INTERVAL");
     ret->sweep_grace_s = conf_seconds(conf, "DEPOSIT_SWEEP_GRACE");

@@ -74,11 +74,18 @@ CELERY_API enum celery_status celery_message_decode(
     const struct celery_limits *limits, struct celery_arena *arena,
     struct celery_message *ret, struct celery_error *err) CELERY_MUST_CHECK;
 
+/* task_serializer: what a body is written as. */
+enum celery_serializer {
+    CELERY_SERIALIZER_JSON,
+    CELERY_SERIALIZER_MSGPACK, /* integers have 64 bits, texts are UTF-8 */
+};
+
 /* A task to publish. NULL texts and empty strings are written as Python writes
  * None. Times are absolute. */
 struct celery_task_out {
     int protocol; /* task_protocol: 1 or 2; 0: 2. 1 has no chain, stamps,
                      parent_id, root_id, shadow, origin and ignore_result */
+    enum celery_serializer serializer;
     const char *task;
     const char *id;
     struct celery_str args;   /* JSON array text; empty: [] */
@@ -119,11 +126,15 @@ struct celery_task_out {
 /* What AMQP carries as headers and body. headers gets JSON text; body gets
  * bytes, compressed when asked for. On failure what the two hold is not to be
  * used. CELERY_INVALID: no name or id, a text that is not the JSON it should
- * be, another protocol, or a chain in protocol 1: its next steps would be lost.
- */
+ * be, another protocol, a chain in protocol 1: its next steps would be lost, or
+ * what msgpack cannot hold. */
 CELERY_API enum celery_status celery_message_encode(
     const struct celery_task_out *task, struct celery_buf *headers,
     struct celery_buf *body, struct celery_error *err) CELERY_MUST_CHECK;
+
+/* The content type of such bodies. */
+CELERY_API const char *celery_serializer_type(
+    enum celery_serializer serializer);
 
 enum { CELERY_EXPIRATION_MAX = 24 }; /* bytes with the NUL */
 
@@ -149,7 +160,7 @@ CELERY_API enum celery_status celery_message_encode_envelope(
 
 /* Fills out from a received message so that publishing it again is what
  * Task.retry() does: same id, arguments, workflow, custom headers; retries, eta,
- * now and protocol are the caller's. The texts are copied into the arena. CELERY_INVALID: a
+ * now, protocol and serializer are the caller's. The texts are copied into the arena. CELERY_INVALID: a
  * NUL within an id or a name. Source: celery/app/task.py
  * Context.as_execution_options. */
 CELERY_API enum celery_status celery_message_retry(
