@@ -244,7 +244,7 @@ START_TEST(round_trip)
 }
 END_TEST
 
-/* Older servers close the channel over a longer one. */
+/* Servers close the channel over what their timers do not hold. */
 START_TEST(an_expiration_past_32_bits_is_left_out)
 {
     static const struct {

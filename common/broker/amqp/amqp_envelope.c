@@ -247,8 +247,8 @@ static void set_text(amqp_basic_properties_t *p, amqp_flags_t flag,
     *ret = amqp_cstring_bytes(text);
 }
 
-/* Servers before 3.8 refuse a longer one and close the channel. The header
- * "expires" says the same to workers. */
+/* A server refuses what its timers do not hold, 32 bits in older ones, and
+ * closes the channel. The header "expires" says the same to workers. */
 static bool expiration_is_taken(const char *ms)
 {
     return ms != NULL && strtoull(ms, NULL, 10) <= UINT32_MAX;
