@@ -18,6 +18,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 import uuid
 
 if __name__ == "__main__":
@@ -27,6 +28,7 @@ if __name__ == "__main__":
 
 try:
     from celery import Celery
+    from celery._state import _task_stack
     from celery.utils.saferepr import saferepr
     from celery.worker.request import Request
     from celery.worker.strategy import proto1_to_proto2
@@ -206,6 +208,7 @@ def python_message(app, options):
         parent_id=options.get("parent_id"), shadow=options.get("shadow"),
         chain=options.get("chain"), origin=options["origin"],
         ignore_result=[None, False, True][options.get("ignore_result", 0)],
+        replaced_task_nesting=options.get("replaced_task_nesting", 0),
         stamped_headers=stamped, **(options.get("stamps") or {}))
 
 
@@ -229,7 +232,7 @@ def random_options(values):
         "callbacks": [signature], "errbacks": [signature], "chain": [signature],
         "reply_to": "r", "time_limit": 10, "soft_time_limit": 5, "root_id": "ro",
         "parent_id": "pa", "shadow": "s", "ignore_result": chance.randint(1, 2),
-        "priority": 5,
+        "priority": 5, "replaced_task_nesting": 2,
         "compression": chance.choice(["gzip", "bzip2", "lzma"]),
         "headers": {"mine": [1.0, "x"]},
     }
@@ -525,6 +528,69 @@ def check_again(tool):
     assert refused >= 12, refused
 
 
+class Retries:
+    """Python's own Task.retry(), stopped where it would publish."""
+
+    def __init__(self):
+        self.app = Celery(broker="memory://", set_as_current=False)
+        self.app.amqp.send_task_message = self.keep
+
+    def keep(self, producer, name, message, headers=None, **options):
+        self.kept = dict(message.headers, **(headers or {})), message.body, \
+            dict(message.properties, **options)
+
+    def of(self, message):
+        """Headers, body and options of the next attempt."""
+        name = message.headers["task"]
+        if name not in self.app.tasks:
+            self.app.task(anything, name=name, typing=False, max_retries=None)
+        task = self.app.tasks[name]
+        request = Request(message, hostname="h", app=self.app, task=task)
+        args, kwargs, embed = message.decode()
+        task.push_request({**request.request_dict, **embed}, args=args, kwargs=kwargs,
+                          called_directly=False)
+        _task_stack.push(task)
+        try:
+            task.retry(countdown=0, throw=False)
+        finally:
+            _task_stack.pop()
+            task.pop_request()
+        return self.kept
+
+
+def check_retry(tool):
+    """Our next attempt is the one of Python's Task.retry()."""
+    retries = Retries()
+    with Connection("memory://") as connection:
+        channel = connection.default_channel
+        raws = [raw for _, raw in written_tasks(retries.app, channel)]
+        answers = ask(tool, [{"op": "again", "raw": raw, "delivery_tag": "t",
+                              "now_us": int(time.time() * 1e6)} for raw in raws])
+        for raw, answer in zip(raws, answers):
+            want, body, options = retries.of(
+                Message(json.loads(raw), channel, accept={"application/json"}))
+            got, properties, our_body = as_kombu_reads(channel, answer["out"])
+            # The new time is the caller's.
+            assert want.pop("eta") is None
+            got.pop("eta")
+            assert moment(want.pop("expires")) == moment(got.pop("expires"))
+            # null stands for the task's own setting, which Python writes down.
+            if got["ignore_result"] is None:
+                got["ignore_result"] = False
+            assert list(got) == [key for key in got if key in want], (got, want)
+            assert dumps(got) == dumps({key: want[key] for key in got}), (got, want)
+            assert sorted(got) == sorted(want), (got, want)
+            assert dumps(our_body) == dumps(body), (our_body, body)
+            # Of an empty reply_to Python makes its worker's own, which nobody reads.
+            asked = json.loads(raw)["properties"]["reply_to"]
+            assert properties["reply_to"] == asked and asked in ("", options["reply_to"])
+            for key in ("correlation_id", "priority"):
+                assert properties[key] == options[key], (key, properties, options)
+            expiration = options.get("expiration")      # in seconds
+            assert properties.get("expiration") == \
+                (None if expiration is None else str(int(expiration * 1000)))
+
+
 def check_decode(tool):
     """What kombu writes, we decode to what went in."""
     app = Celery(set_as_current=False)
@@ -613,7 +679,7 @@ def check_glob(tool):
 
 
 CHECKS = [check_saferepr, check_repr_of_text, check_float, check_loads,
-          check_encode, check_encode_v1, check_encode_msgpack, check_again, check_decode, check_msgpack, check_glob]
+          check_encode, check_encode_v1, check_encode_msgpack, check_again, check_retry, check_decode, check_msgpack, check_glob]
 
 
 def test_codec():

@@ -152,6 +152,7 @@ static void op_encode(struct celery_json in, struct celery_json_writer *w,
         .expires_us = get_int(in, "expires_us", 0),
         .group_index = get_int(in, "group_index", -1),
         .retries = get_int(in, "retries", 0),
+        .replaced_task_nesting = get_int(in, "replaced_task_nesting", 0),
         .time_limit_s = (double)get_int(in, "time_limit", 0),
         .soft_time_limit_s = (double)get_int(in, "soft_time_limit", 0),
         .ignore_result =
