@@ -364,6 +364,41 @@ def test_protocol_1_reaches_a_python_worker(redis, tmp_path, started):
     assert result(call("t.add", "--args", "[2, 40]", "-Q", "python")) == 42
 
 
+def test_our_programs_publish_as_they_are_told(redis, tmp_path, started):
+    """Protocol 1 and msgpack: a task by hand, a deposit, and a deposit that the worker's
+    own sweeper publishes; the worker runs them all."""
+    import msgpack
+
+    how = {"CELERY_TASK_PROTOCOL": "1", "CELERY_TASK_SERIALIZER": "msgpack",
+           "DEPOSIT_REENQUEUE_SECONDS": "1", "DEPOSIT_REENQUEUE_MAX_SECONDS": "1",
+           "DEPOSIT_SWEEP_GRACE": "1", "DEPOSIT_SWEEP_INTERVAL": "0.2"}
+    ledger, client = f"sqlite:///{tmp_path}/l.db", redis.client(0)
+
+    def take(queue):
+        wait_for(lambda: client.llen(queue), f"a task in {queue}")
+        envelope = json.loads(client.lpop(queue))
+        assert "task" not in envelope["headers"]
+        assert envelope["content-type"] == "application/x-msgpack"
+        return msgpack.unpackb(base64.b64decode(envelope["body"]))["task"]
+
+    api = Api(tmp_path, ledger, redis.url(0), API_TASKS_ALLOWED="t.noop", **how)
+    started.append(api.process)
+    status, answer, _ = api.request("POST", "/api/v1/tasks/t.noop", b'{"queue": "by_hand"}', {
+        "Content-Type": "application/json", "Authorization": f"Bearer {harness.TOKEN}"})
+    assert status == 202, answer
+    assert take("by_hand") == "t.noop"
+    assert api.webhook(deposit_body(api.register(), "2.25"))[0] == 202
+    assert take("deposits") == "app.tasks.deposits.process_deposit"
+    assert api.stop() == 0
+    client.delete("deposits")
+    how["CELERY_ACCEPT_CONTENT"] = '["json", "msgpack"]'
+    sweeper = Worker(tmp_path, ledger, redis.url(0), "-Q", "other", **how).ready()
+    started.append(sweeper)
+    assert take("deposits") == "app.tasks.deposits.process_deposit"
+    started.append(Worker(tmp_path, ledger, redis.url(0), **how).ready())
+    wait_for(lambda: harness.states(ledger).get("credited") == 1, "credited", 60)
+
+
 def test_a_retry_says_what_is_left(redis, tmp_path, started):
     """The property expiration, as Python's send_task computes it for a retry."""
     worker = ModuleWorker(tmp_path, redis.url(0), redis.url(1), "-c", "1")
