@@ -23,10 +23,12 @@ struct api {
     bool allow_unsigned;
     struct chains chains;
     struct webhook_rules rules;
-    struct celery_producer *producer; /* of tasks sent by hand */
-    const char *tasks_allowed;        /* NULL: none */
-    struct lock results_lock;         /* a backend is for one at a time */
-    struct backend *results;          /* NULL: none is set */
+    struct celery_producer *producer;       /* of tasks sent by hand */
+    const char *tasks_allowed;              /* NULL: none */
+    int task_protocol;                      /* CELERY_TASK_PROTOCOL */
+    enum celery_serializer task_serializer; /* CELERY_TASK_SERIALIZER */
+    struct lock results_lock;               /* a backend is for one at a time */
+    struct backend *results;                /* NULL: none is set */
     _Atomic bool draining;
 };
 

@@ -15,6 +15,7 @@
 #include "base/url.h"
 #include "base/xalloc.h"
 #include "certificates.h"
+#include "client/task_publish.h"
 #include "deposits/deposit_message.h"
 #include "deposits/deposit_monitor.h"
 #include "handlers/handlers.h"
@@ -68,6 +69,9 @@ static enum celery_status start_publisher(struct app *app,
             conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
         .queue = DEPOSIT_QUEUE,
         .compression = conf_text(conf, "CELERY_TASK_COMPRESSION"),
+        .protocol = (int)conf_int(conf, "CELERY_TASK_PROTOCOL"),
+        .serializer =
+            task_serializer_of(conf_text(conf, "CELERY_TASK_SERIALIZER")),
         .sweep_interval_s = conf_seconds(conf, "DEPOSIT_SWEEP_INTERVAL"),
         .grace_s = conf_seconds(conf, "DEPOSIT_SWEEP_GRACE"),
         .first_s = conf_seconds(conf, "DEPOSIT_REENQUEUE_SECONDS"),
@@ -108,6 +112,9 @@ static enum celery_status start_tasks(struct app *app, struct celery_error *err)
         .broker_options = conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
     };
     app->api.tasks_allowed = conf_text(conf, "API_TASKS_ALLOWED");
+    app->api.task_protocol = (int)conf_int(conf, "CELERY_TASK_PROTOCOL");
+    app->api.task_serializer =
+        task_serializer_of(conf_text(conf, "CELERY_TASK_SERIALIZER"));
     (void)pthread_mutex_init(&app->api.results_lock.mutex, NULL);
     enum celery_status st =
         celery_producer_new(&producer, &app->api.producer, err);

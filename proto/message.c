@@ -80,6 +80,22 @@ static enum celery_status read_body(const struct celery_content *content,
     return status;
 }
 
+/* A retry looks each stamp up among all names. */
+static enum celery_status limit_stamps(const struct celery_message *message,
+                                       const struct celery_limits *limits,
+                                       struct celery_error *err)
+{
+    size_t names = celery_json_count(message->stamped_headers);
+    size_t stamps = celery_json_count(message->stamps);
+    size_t most = names > stamps ? names : stamps;
+
+    if (most <= limits->stamps)
+        return CELERY_OK;
+    return celery_fail(err, CELERY_TOO_LARGE,
+                       "%zu stamps: past the limit stamps of %u", most,
+                       limits->stamps);
+}
+
 enum celery_status celery_message_decode(const struct celery_envelope *envelope,
                                          unsigned accept,
                                          const struct celery_limits *limits,
@@ -113,5 +129,7 @@ enum celery_status celery_message_decode(const struct celery_envelope *envelope,
     if (status == CELERY_OK)
         status = v2 ? cel_message_v2(&body, fields, arena, ret, err)
                     : cel_message_v1(body.root, arena, ret, err);
+    if (status == CELERY_OK)
+        status = limit_stamps(ret, limits, err);
     return finish(status, ret);
 }

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A task as protocol 2, with the 19 headers of Celery 5.7.0 in its order. What
- * the caller hands over as JSON text is checked first: one body of another
- * shape ends a Python worker. Source: celery/app/amqp.py as_task_v2.
+ * A task as protocol 2, with the 19 headers of Celery 5.7.0 in its order, or as
+ * protocol 1. What the caller hands over as JSON text is checked first: one
+ * body of another shape ends a Python worker. Source: celery/app/amqp.py
+ * as_task_v2, as_task_v1.
  */
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "celery/compress.h"
+#include "celery/content.h"
 #include "celery/envelope.h"
 #include "celery/json_write.h"
 #include "celery/message.h"
@@ -184,6 +188,25 @@ static void put_extra(struct celery_json_writer *w, struct celery_json extra)
     }
 }
 
+static void put_group_index(struct celery_json_writer *w, int64_t index)
+{
+    cel_json_raw_key(w, CEL_KEY("group_index"));
+    if (index == -1)
+        celery_json_put_null(w);
+    else
+        celery_json_put_int(w, index);
+}
+
+static void put_timelimit(struct celery_json_writer *w,
+                          const struct celery_task_out *task)
+{
+    cel_json_raw_key(w, CEL_KEY("timelimit"));
+    celery_json_begin_array(w);
+    put_seconds(w, task->time_limit_s);
+    put_seconds(w, task->soft_time_limit_s);
+    celery_json_end_array(w);
+}
+
 static void put_headers(struct celery_json_writer *w,
                         const struct celery_task_out *task,
                         const struct parts *parts)
@@ -197,18 +220,10 @@ static void put_headers(struct celery_json_writer *w,
     put_time(w, CEL_KEY("eta"), task->eta_us);
     put_time(w, CEL_KEY("expires"), task->expires_us);
     put_text(w, CEL_KEY("group"), task->group);
-    cel_json_raw_key(w, CEL_KEY("group_index"));
-    if (task->group_index < 0)
-        celery_json_put_null(w);
-    else
-        celery_json_put_int(w, task->group_index);
+    put_group_index(w, task->group_index);
     cel_json_raw_key(w, CEL_KEY("retries"));
     celery_json_put_int(w, task->retries);
-    cel_json_raw_key(w, CEL_KEY("timelimit"));
-    celery_json_begin_array(w);
-    put_seconds(w, task->time_limit_s);
-    put_seconds(w, task->soft_time_limit_s);
-    celery_json_end_array(w);
+    put_timelimit(w, task);
     put_text(w, CEL_KEY("root_id"), own_root ? task->id : task->root_id);
     put_text(w, CEL_KEY("parent_id"), task->parent_id);
     put_repr(w, CEL_KEY("argsrepr"), parts->args, true);
@@ -243,21 +258,109 @@ static void put_body(struct celery_buf *buf, const struct parts *parts)
     celery_json_end_array(&w);
 }
 
+/* Protocol 1: what is a header in protocol 2 is a member of the body. Workers
+ * take the group from "taskset". */
+static void put_body_v1(struct celery_buf *buf,
+                        const struct celery_task_out *task,
+                        const struct parts *parts)
+{
+    struct celery_json_writer w = CELERY_JSON_WRITER(buf);
+
+    celery_json_begin_object(&w);
+    put_text(&w, CEL_KEY("task"), task->task);
+    put_text(&w, CEL_KEY("id"), task->id);
+    cel_json_raw_key(&w, CEL_KEY("args"));
+    celery_json_put_value(&w, parts->args);
+    cel_json_raw_key(&w, CEL_KEY("kwargs"));
+    celery_json_put_value(&w, parts->kwargs);
+    put_text(&w, CEL_KEY("group"), task->group);
+    put_group_index(&w, task->group_index);
+    cel_json_raw_key(&w, CEL_KEY("retries"));
+    celery_json_put_int(&w, task->retries);
+    put_time(&w, CEL_KEY("eta"), task->eta_us);
+    put_time(&w, CEL_KEY("expires"), task->expires_us);
+    cel_json_raw_key(&w, CEL_KEY("utc"));
+    celery_json_put_bool(&w, true);
+    cel_json_raw_key(&w, CEL_KEY("callbacks"));
+    celery_json_put_value(&w, parts->callbacks);
+    cel_json_raw_key(&w, CEL_KEY("errbacks"));
+    celery_json_put_value(&w, parts->errbacks);
+    put_timelimit(&w, task);
+    put_text(&w, CEL_KEY("taskset"), task->group);
+    cel_json_raw_key(&w, CEL_KEY("chord"));
+    celery_json_put_value(&w, parts->chord);
+    celery_json_end_object(&w);
+}
+
+static void put_json(struct celery_buf *buf, const struct celery_task_out *task,
+                     const struct parts *parts)
+{
+    if (task->protocol == 1)
+        put_body_v1(buf, task, parts);
+    else
+        put_body(buf, parts);
+}
+
+/* All of a body is JSON first, so that both forms say the same. */
+static enum celery_status put_msgpack(struct celery_buf *buf,
+                                      const struct celery_task_out *task,
+                                      const struct parts *parts,
+                                      struct celery_error *err)
+{
+    const struct celery_limits limits = {.elements = SIZE_MAX, .depth = 1024};
+    struct celery_buf text = CELERY_BUF_INIT;
+    struct celery_json root = null;
+
+    put_json(&text, task, parts);
+    enum celery_status status = celery_buf_status(&text);
+    if (status == CELERY_OK)
+        status = celery_json_parse(celery_buf_str(&text), &limits, &root, err);
+    if (status == CELERY_OK)
+        status = celery_msgpack_encode(root, buf, err);
+    celery_buf_done(&text);
+    return status == CELERY_OK || status == CELERY_NOMEM ? status
+                                                         : CELERY_INVALID;
+}
+
+static enum celery_status put_plain(struct celery_buf *buf,
+                                    const struct celery_task_out *task,
+                                    const struct parts *parts,
+                                    struct celery_error *err)
+{
+    if (task->serializer == CELERY_SERIALIZER_MSGPACK)
+        return put_msgpack(buf, task, parts, err);
+    put_json(buf, task, parts);
+    return CELERY_OK; /* the buffer remembers */
+}
+
 static enum celery_status put_compressed(struct celery_buf *body,
+                                         const struct celery_task_out *task,
                                          const struct parts *parts,
                                          struct celery_str name,
                                          struct celery_error *err)
 {
     struct celery_buf plain = CELERY_BUF_INIT;
 
-    put_body(&plain, parts);
-    enum celery_status status = celery_buf_status(&plain);
+    enum celery_status status = put_plain(&plain, task, parts, err);
+    if (status == CELERY_OK && celery_buf_status(&plain) != CELERY_OK)
+        status = celery_fail(err, celery_buf_status(&plain),
+                             "no memory for the body");
     if (status == CELERY_OK)
         status = celery_compress(name, celery_buf_str(&plain), body, err);
-    else
-        status = celery_fail(err, status, "no memory for the body");
     celery_buf_done(&plain);
     return status;
+}
+
+static enum celery_status check_protocol(const struct celery_task_out *task,
+                                         const struct parts *parts,
+                                         struct celery_error *err)
+{
+    if (task->protocol < 0 || task->protocol > 2)
+        return celery_fail(err, CELERY_INVALID, "there is no protocol %d",
+                           task->protocol);
+    if (task->protocol == 1 && celery_json_count(parts->chain) != 0)
+        return celery_fail(err, CELERY_INVALID, "protocol 1 has no chain");
+    return CELERY_OK;
 }
 
 enum celery_status celery_message_encode(const struct celery_task_out *task,
@@ -273,6 +376,8 @@ enum celery_status celery_message_encode(const struct celery_task_out *task,
         || *task->id == '\0')
         return celery_fail(err, CELERY_INVALID, "a task needs name and id");
     enum celery_status status = check_parts(task, &parts, err);
+    if (status == CELERY_OK)
+        status = check_protocol(task, &parts, err);
     if (status != CELERY_OK)
         return status;
 
@@ -280,14 +385,15 @@ enum celery_status celery_message_encode(const struct celery_task_out *task,
         compression =
             (struct celery_str){task->compression, strlen(task->compression)};
     if (compression.len == 0)
-        put_body(body, &parts);
+        status = put_plain(body, task, &parts, err);
     else
-        status = put_compressed(body, &parts, compression, err);
+        status = put_compressed(body, task, &parts, compression, err);
     if (status != CELERY_OK)
         return status;
 
     celery_json_begin_object(&w);
-    put_headers(&w, task, &parts);
+    if (task->protocol != 1)
+        put_headers(&w, task, &parts);
     put_extra(&w, task->extra_headers);
     if (compression.len != 0)
         put_text(&w, CEL_KEY("compression"),
@@ -302,12 +408,59 @@ enum celery_status celery_message_encode(const struct celery_task_out *task,
     return CELERY_OK;
 }
 
+/* Python: str(int(seconds * 1000)), and 0 for what is past. Source:
+ * celery/app/base.py send_task, kombu/messaging.py Producer.publish. */
+bool celery_task_expiration(const struct celery_task_out *task,
+                            char ret_text[CELERY_EXPIRATION_MAX])
+{
+    uint64_t left_us = 0;
+
+    if (task->expires_us == CELERY_TIME_NONE || task->now_us == 0)
+        return false;
+    if (task->expires_us > task->now_us)
+        left_us = (uint64_t)task->expires_us - (uint64_t)task->now_us;
+    (void)snprintf(ret_text, CELERY_EXPIRATION_MAX, "%" PRIu64, left_us / 1000);
+    return true;
+}
+
+const char *celery_serializer_type(enum celery_serializer serializer)
+{
+    return serializer == CELERY_SERIALIZER_MSGPACK ? "application/x-msgpack"
+                                                   : "application/json";
+}
+
+void celery_message_envelope(const struct celery_task_out *task,
+                             const struct celery_buf *headers,
+                             const struct celery_buf *body,
+                             const char *expiration, const char *delivery_tag,
+                             struct celery_envelope_out *ret)
+{
+    *ret = (struct celery_envelope_out){
+        .body = celery_buf_str(body),
+        .content_type = celery_serializer_type(task->serializer),
+        .content_encoding =
+            task->serializer == CELERY_SERIALIZER_MSGPACK ? "binary" : "utf-8",
+        .headers = celery_buf_str(headers),
+        .correlation_id =
+            task->correlation_id == NULL ? task->id : task->correlation_id,
+        .reply_to = task->reply_to == NULL ? "" : task->reply_to,
+        .expiration = expiration,
+        .delivery_mode = 2,
+        .priority = task->priority,
+        .exchange = task->exchange == NULL ? "" : task->exchange,
+        .routing_key = task->routing_key,
+        .delivery_tag = delivery_tag,
+    };
+}
+
 enum celery_status celery_message_encode_envelope(
     const struct celery_task_out *task, const char *delivery_tag,
     struct celery_buf *buf, struct celery_error *err)
 {
     struct celery_buf headers = CELERY_BUF_INIT;
     struct celery_buf body = CELERY_BUF_INIT;
+    char expiration[CELERY_EXPIRATION_MAX];
+    bool expires = celery_task_expiration(task, expiration);
 
     /* One allocation each for most messages; what fails here is marked. */
     (void)celery_buf_reserve(&headers, HEADERS_ROOM);
@@ -315,20 +468,10 @@ enum celery_status celery_message_encode_envelope(
     enum celery_status status =
         celery_message_encode(task, &headers, &body, err);
     if (status == CELERY_OK) {
-        const struct celery_envelope_out out = {
-            .body = celery_buf_str(&body),
-            .content_type = "application/json",
-            .content_encoding = "utf-8",
-            .headers = celery_buf_str(&headers),
-            .correlation_id =
-                task->correlation_id == NULL ? task->id : task->correlation_id,
-            .reply_to = task->reply_to == NULL ? "" : task->reply_to,
-            .delivery_mode = 2,
-            .priority = task->priority,
-            .exchange = task->exchange,
-            .routing_key = task->routing_key,
-            .delivery_tag = delivery_tag,
-        };
+        struct celery_envelope_out out;
+        celery_message_envelope(task, &headers, &body,
+                                expires ? expiration : NULL, delivery_tag,
+                                &out);
         celery_envelope_encode(buf, &out);
         status = celery_buf_status(buf);
         if (status != CELERY_OK)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The next attempt's message. Source: celery/app/task.py (Task.retry,
- * signature_from_request, Context.as_execution_options).
+ * signature_from_request, Context.as_execution_options), celery/app/base.py
+ * (send_task, for the parent).
  */
-#include <limits.h>
 #include <string.h>
 
 #include "celery/json_write.h"
 #include "celery/message.h"
+#include "json_text.h"
 
 /* NULL for an empty text. A NUL inside cannot be handed on as a C string. */
 static enum celery_status copy_text(struct celery_arena *arena,
@@ -35,8 +36,10 @@ static enum celery_status copy_texts(const struct celery_message *message,
         {message->task, &ret->task},
         {message->id, &ret->id},
         {message->root_id, &ret->root_id},
-        /* Whoever publishes is the parent: here the task itself. */
-        {message->id, &ret->parent_id},
+        /* Python fills in an unset parent with whoever publishes: here the
+         * task itself. */
+        {message->parent_id.len != 0 ? message->parent_id : message->id,
+         &ret->parent_id},
         {message->group, &ret->group},
         {message->shadow, &ret->shadow},
         {message->origin, &ret->origin},
@@ -94,21 +97,35 @@ static enum celery_status copy_values(const struct celery_message *message,
     return CELERY_OK;
 }
 
-/* More stamps than anybody sets; each is looked for among all names. */
-enum { STAMPS_MAX = 1000 };
+struct names {
+    struct celery_str *texts;
+    size_t count;
+};
 
-static bool is_stamped(struct celery_json names, struct celery_str name)
+/* The names as texts: "\u0061" and "a" are one name. What is no string names
+ * nothing. */
+static enum celery_status read_names(struct celery_json list,
+                                     struct celery_arena *arena,
+                                     struct names *ret)
 {
+    size_t room = celery_json_count(list) + 1;
     struct celery_json value;
-    struct celery_json_iter iter = celery_json_iter(names);
+    struct celery_json_iter iter = celery_json_iter(list);
 
-    for (int i = 0; i < STAMPS_MAX && celery_json_next(&iter, NULL, &value);
-         i++) {
-        if (value.text.len == name.len
-            && memcmp(value.text.data, name.data, name.len) == 0)
-            return true;
+    ret->count = 0;
+    ret->texts = celery_arena_alloc(arena, room * sizeof ret->texts[0]);
+    if (ret->texts == NULL)
+        return CELERY_NOMEM;
+    while (celery_json_next(&iter, NULL, &value)) {
+        if (value.type != CELERY_JSON_STRING)
+            continue;
+        enum celery_status status =
+            celery_json_string(value, arena, &ret->texts[ret->count]);
+        if (status != CELERY_OK)
+            return status;
+        ret->count++;
     }
-    return false;
+    return CELERY_OK;
 }
 
 /* Only the stamps that stamped_headers names go on. */
@@ -118,17 +135,21 @@ static enum celery_status copy_stamps(const struct celery_message *message,
 {
     struct celery_buf kept = CELERY_BUF_INIT;
     struct celery_json_writer w = CELERY_JSON_WRITER(&kept);
+    struct names names;
     struct celery_json key;
     struct celery_json value;
 
     if (celery_json_null(message->stamped_headers)
         || celery_json_null(message->stamps))
         return CELERY_OK;
+    enum celery_status status =
+        read_names(message->stamped_headers, arena, &names);
+    if (status != CELERY_OK)
+        return status;
     celery_json_begin_object(&w);
     struct celery_json_iter iter = celery_json_iter(message->stamps);
-    for (int i = 0; i < STAMPS_MAX && celery_json_next(&iter, &key, &value);
-         i++) {
-        if (!is_stamped(message->stamped_headers, key.text))
+    while (celery_json_next(&iter, &key, &value)) {
+        if (cel_json_find_key(key, names.texts, names.count, 0) == names.count)
             continue;
         celery_json_put_value(&w, key);
         celery_buf_append(&kept, CELERY_STR(": "));
@@ -137,7 +158,7 @@ static enum celery_status copy_stamps(const struct celery_message *message,
     }
     celery_json_end_object(&w);
 
-    enum celery_status status = celery_buf_status(&kept);
+    status = celery_buf_status(&kept);
     if (status == CELERY_OK) {
         ret->stamps = celery_arena_copy(arena, celery_buf_str(&kept));
         if (ret->stamps.data == NULL)

@@ -219,8 +219,10 @@ enum celery_status celery_seal_sign(const struct celery_seal_keys *keys,
         celery_json_parse(celery_buf_str(headers), NULL, &root, err);
     if (status != CELERY_OK)
         return status;
-    if (keys->count == 0 || celery_json_count(root) == 0)
+    if (keys->count == 0 || root.type != CELERY_JSON_OBJECT)
         return celery_fail(err, CELERY_INVALID, "nothing to sign, or no key");
+    /* Protocol 1 has none: the body says it all. */
+    const char *comma = celery_json_count(root) == 0 ? "" : ", ";
     struct celery_str id = keys->keys[0].id;
     fields = cel_fields_pick(root, &arena);
     if (fields == NULL)
@@ -232,8 +234,8 @@ enum celery_status celery_seal_sign(const struct celery_seal_keys *keys,
     if (status == CELERY_OK) {
         headers->len--; /* the closing brace */
         celery_buf_printf(headers,
-                          ", \"" CELERY_SEAL_HEADER "\": \"v1:%.*s:%.*s\"}",
-                          (int)id.len, id.data, HEX_LEN, hex);
+                          "%s\"" CELERY_SEAL_HEADER "\": \"v1:%.*s:%.*s\"}",
+                          comma, (int)id.len, id.data, HEX_LEN, hex);
         status = celery_buf_status(headers);
     }
     return status == CELERY_OK

@@ -7,7 +7,7 @@
 #   scripts/test.sh              the default suites, in under 20 minutes on 2 cores
 #   scripts/test.sh NAME...      suites by name:
 #       format tidy unit clang threads model fuzz system deploy
-#   scripts/test.sh nightly      the long tests of what runs the product
+#   scripts/test.sh nightly      the long tests of what runs the product, and vectors
 #   scripts/test.sh fuzz TARGET  10,000,000 executions of one target (T_RUNS)
 #   scripts/test.sh coverage     lines of the codec that the corpora and the tests run
 #                                (T_GROWN: a folder of corpora that fuzzing has grown)

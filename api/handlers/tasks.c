@@ -114,6 +114,8 @@ static void send_task(struct api *api, const struct http_request *request,
     size_t sent = 0;
     random_id(id);
     struct celery_task_out task = {
+        .protocol = api->task_protocol,
+        .serializer = api->task_serializer,
         .task = name,
         .id = id,
         .args = order->args,

@@ -7,10 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/random_id.h"
 #include "base/xalloc.h"
-
-enum { PERSISTENT = 2 };
 
 static char origin[300];
 
@@ -26,6 +25,12 @@ const char *task_origin(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, make_origin);
     return origin;
+}
+
+enum celery_serializer task_serializer_of(const char *name)
+{
+    return strcmp(name, "msgpack") == 0 ? CELERY_SERIALIZER_MSGPACK
+                                        : CELERY_SERIALIZER_JSON;
 }
 
 /* Set once, before there are threads; then only read. */
@@ -63,13 +68,15 @@ struct encoded {
     struct celery_buf headers;
     struct celery_buf body;
     char delivery_tag[CELERY_TASK_ID_LEN + 1];
+    char expiration[CELERY_EXPIRATION_MAX];
 };
 
 static enum celery_status sign(const struct celery_task_out *task,
                                struct encoded *e, struct celery_error *err)
 {
+    const char *type = celery_serializer_type(task->serializer);
     const struct celery_content content = {
-        .type = CELERY_STR("application/json"),
+        .type = {type, strlen(type)},
         .body = celery_buf_str(&e->body),
     };
     struct celery_str queue = {"", 0};
@@ -85,6 +92,10 @@ static enum celery_status encode(const struct celery_task_out *task,
                                  struct encoded *e, struct broker_message *ret,
                                  struct celery_error *err)
 {
+    struct celery_task_out timed = *task;
+    if (timed.now_us == 0)
+        timed.now_us = clock_wall_us();
+    bool expires = celery_task_expiration(&timed, e->expiration);
     enum celery_status st =
         celery_message_encode(task, &e->headers, &e->body, err);
     if (st == CELERY_OK)
@@ -92,25 +103,10 @@ static enum celery_status encode(const struct celery_task_out *task,
     if (st != CELERY_OK)
         return st;
     random_id(e->delivery_tag);
-    *ret = (struct broker_message){
-        .route = BROKER_TO_QUEUE,
-        .out =
-            {
-                .body = celery_buf_str(&e->body),
-                .content_type = "application/json",
-                .content_encoding = "utf-8",
-                .headers = celery_buf_str(&e->headers),
-                .correlation_id = task->correlation_id != NULL
-                                    ? task->correlation_id
-                                    : task->id,
-                .reply_to = task->reply_to != NULL ? task->reply_to : "",
-                .delivery_mode = PERSISTENT,
-                .priority = task->priority,
-                .exchange = task->exchange != NULL ? task->exchange : "",
-                .routing_key = task->routing_key,
-                .delivery_tag = e->delivery_tag,
-            },
-    };
+    ret->route = BROKER_TO_QUEUE;
+    celery_message_envelope(task, &e->headers, &e->body,
+                            expires ? e->expiration : NULL, e->delivery_tag,
+                            &ret->out);
     return CELERY_OK;
 }
 

@@ -27,6 +27,9 @@ enum celery_status task_sign_with(const char *keys, struct celery_error *err)
 /* What task_sign_with() read; no keys: nothing is signed. */
 const struct celery_seal_keys *task_sign_keys(void);
 
+/* CELERY_TASK_SERIALIZER, "json" or "msgpack", as what it stands for. */
+enum celery_serializer task_serializer_of(const char *name);
+
 /* "gen<pid>@<host>", as celery.utils.nodenames.anon_nodename. Static text, made
  * at the first call. */
 const char *task_origin(void);

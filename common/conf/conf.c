@@ -369,18 +369,20 @@ static const char *const type_names[] = {"TEXT", "N",      "SECONDS",
 
 static void help_row(const struct conf_setting *s, FILE *out)
 {
+    const char *type =
+        s->type == CONF_CHOICE ? s->choices : type_names[s->type];
     (void)fputs("  ", out);
     if (s->letter != 0)
         (void)fprintf(out, "-%c, ", s->letter);
     if (s->option != NULL)
         (void)fprintf(out, "--%s", s->option);
-    if (s->type == CONF_CHOICE)
-        (void)fprintf(out, " %s", s->choices);
-    else if (s->type != CONF_FLAG && s->option != NULL)
-        (void)fprintf(out, " %s", type_names[s->type]);
+    if (s->option != NULL && s->type != CONF_FLAG)
+        (void)fprintf(out, " %s", type);
     if (s->env != NULL)
         (void)fprintf(out, "%s%s%s", s->option != NULL ? "  [" : "", s->env,
                       s->option != NULL ? "]" : "");
+    if (s->option == NULL && s->type == CONF_CHOICE)
+        (void)fprintf(out, " %s", type);
     if (s->secret && s->env != NULL)
         (void)fprintf(out, " (or %s_FILE)", s->env);
     (void)fprintf(out, "\n        %s", s->help);

@@ -131,6 +131,8 @@ static void build_task(const struct deposit_publisher *publisher,
         .origin = publisher->options.origin,
         .group_index = -1,
         .compression = publisher->options.compression,
+        .protocol = publisher->options.protocol,
+        .serializer = publisher->options.serializer,
         .routing_key = publisher->options.queue,
     };
     if (due->traceparent[0] == '\0')

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "celery/error.h"
+#include "celery/message.h"
 #include "ledger/ledger.h"
 
 struct deposit_publisher;
@@ -22,6 +23,8 @@ struct deposit_publisher_options {
     const char *broker_transport_options; /* JSON object text or NULL */
     const char *queue;                    /* "deposits" */
     const char *compression;              /* CELERY_TASK_COMPRESSION or NULL */
+    int protocol;                         /* CELERY_TASK_PROTOCOL */
+    enum celery_serializer serializer;    /* CELERY_TASK_SERIALIZER */
     double sweep_interval_s; /* between rounds that found nothing */
     double grace_s;          /* age of a row that was never published */
     double first_s; /* next_enqueue_at: first_s · 2ⁿ, at most cap_s */

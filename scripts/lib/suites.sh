@@ -278,7 +278,7 @@ suite_versions() {
 }
 
 # What the newest Celery writes, recorded on a Redis of its own (about 2 minutes),
-# against our codec.
+# against our codec: it is read, and it is what our writers make.
 suite_vectors() {
   asan_build || return
   local venv=$PWD/build-venv/celery-newest out=$ASAN_BUILD/celery-newest.jsonl
@@ -288,11 +288,23 @@ suite_vectors() {
   "$venv/bin/python" tests/vectors/capture.py --out "$out" >"$out.log" 2>&1 ||
     { tail -n 30 "$out.log" >&2; not_ok "recording Celery"; return; }
   grep 'vectors of celery' "$out.log" >&2
-  if "$ASAN_BUILD/tests/vectors/test_vectors" --without-amqp "$out" >"$out.log" 2>&1; then
+  newest_passes "reading the newest Celery's messages" \
+    "$ASAN_BUILD/tests/vectors/test_vectors" --without-amqp "$out"
+  newest_passes "writing the newest Celery's bytes" \
+    "$ASAN_BUILD/tests/vectors/test_vector_bytes" "$out"
+  newest_passes "the newest kombu on what we write" \
+    "$venv/bin/python" tests/interop/test_codec.py "$ASAN_BUILD/tests/interop/codec_tool" "$out"
+}
+
+# $1: what it is about; then a command.
+newest_passes() {
+  local what=$1 log=$ASAN_BUILD/newest.log
+  shift
+  if "$@" >"$log" 2>&1; then
     ok
   else
-    tail -n 40 "$out.log" >&2
-    not_ok "the newest Celery's messages"
+    tail -n 40 "$log" >&2
+    not_ok "$what"
   fi
 }
 

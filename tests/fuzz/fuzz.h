@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
                             .inflated_bytes = (size_t)1 << 18, \
                             .elements = 10000,                 \
                             .depth = 64,                       \
-                            .headers = 100})
+                            .headers = 100,                    \
+                            .stamps = 100})
 
 static inline struct celery_str fuzz_str(const uint8_t *data, size_t size)
 {

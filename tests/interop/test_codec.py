@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Ask Python Celery whether the C codec tells the truth.
 
-usage: test_codec.py path/to/codec_tool
+usage: test_codec.py path/to/codec_tool [recording of tests/vectors/capture.py ...]
 
 Values are random but repeatable; SEED and ROUNDS change them. Needs celery;
 CELERY_PYTHON names an interpreter that has it. Exits 77 without one.
@@ -13,10 +13,12 @@ import decimal
 import fnmatch
 import json
 import os
+import pathlib
 import random
 import struct
 import subprocess
 import sys
+import time
 import uuid
 
 if __name__ == "__main__":
@@ -26,8 +28,13 @@ if __name__ == "__main__":
 
 try:
     from celery import Celery
+    from celery._state import _task_stack
     from celery.utils.saferepr import saferepr
+    from celery.worker.request import Request
+    from celery.worker.strategy import proto1_to_proto2
     from kombu import Connection
+    from kombu.exceptions import EncodeError
+    from kombu.serialization import dumps as kombu_dumps
     from kombu.transport.virtual.base import Message
     from kombu.utils.json import dumps, loads
 except ImportError as exc:
@@ -39,6 +46,8 @@ except ImportError as exc:
 SEED = int(os.environ.get("SEED", "7"))
 ROUNDS = int(os.environ.get("ROUNDS", "2000"))
 UTC = datetime.timezone.utc
+RECORDINGS = sorted((pathlib.Path(__file__).resolve().parent.parent / "vectors")
+                    .glob("celery-*.jsonl"))
 
 
 def ask(tool, questions):
@@ -199,6 +208,7 @@ def python_message(app, options):
         parent_id=options.get("parent_id"), shadow=options.get("shadow"),
         chain=options.get("chain"), origin=options["origin"],
         ignore_result=[None, False, True][options.get("ignore_result", 0)],
+        replaced_task_nesting=options.get("replaced_task_nesting", 0),
         stamped_headers=stamped, **(options.get("stamps") or {}))
 
 
@@ -217,11 +227,12 @@ def random_options(values):
                  "subtask_type": None, "immutable": False}
     maybe = {
         "eta_us": 1795469808274203, "expires_us": 1795469808274204,
-        "group": "g", "group_index": 3, "retries": 2, "chord": signature,
+        "group": "g", "group_index": chance.choice([0, 3, -3]), "retries": 2,
+        "chord": signature,
         "callbacks": [signature], "errbacks": [signature], "chain": [signature],
         "reply_to": "r", "time_limit": 10, "soft_time_limit": 5, "root_id": "ro",
         "parent_id": "pa", "shadow": "s", "ignore_result": chance.randint(1, 2),
-        "priority": 5,
+        "priority": 5, "replaced_task_nesting": 2,
         "compression": chance.choice(["gzip", "bzip2", "lzma"]),
         "headers": {"mine": [1.0, "x"]},
     }
@@ -269,6 +280,315 @@ def check_encode(tool):
             assert properties["delivery_tag"] == options["delivery_tag"]
             assert properties["delivery_info"] == {"exchange": "", "routing_key": "celery"}
             assert properties["delivery_mode"] == 2
+
+
+def check_encode_v1(tool):
+    """What we encode as protocol 1 is what as_task_v1 makes, and a worker takes it."""
+    app = Celery(set_as_current=False)
+    values = Values(SEED + 9)
+    all_options = [random_options(values) for _ in range(ROUNDS // 4)]
+    for options in all_options:
+        options.pop("chain", None)
+        options["now_us"] = options.get("expires_us", 0) - 1_234_567
+    answers = ask(tool, [{"op": "encode", "protocol": 1, **o} for o in all_options])
+    as_date = lambda us: us and datetime.datetime.fromtimestamp(us / 1e6, UTC)
+    with Connection("memory://") as connection:
+        channel = connection.default_channel
+        for options, answer in zip(all_options, answers):
+            assert "out" in answer, (options, answer)
+            message = Message(json.loads(answer["out"]), channel, accept={"application/json"})
+            known = {k: v for k, v in options.items() if k in (
+                "group_index", "retries", "chord", "callbacks", "errbacks", "reply_to",
+                "time_limit", "soft_time_limit", "root_id", "parent_id", "shadow")}
+            want = app.amqp.as_task_v1(
+                options["id"], options["task"], args=options["args"],
+                kwargs=options["kwargs"], group_id=options.get("group"),
+                eta=as_date(options.get("eta_us")), expires=as_date(options.get("expires_us")),
+                **known)
+            # The body as it stands, before the typed values in it become objects.
+            plain = json.loads(message.body)
+            assert json.dumps(plain) == json.dumps(want.body), options
+            headers = dict(message.headers)
+            assert headers.pop("compression", None) == MIMES.get(options.get("compression"))
+            assert headers == {**want.headers, **options.get("headers", {})}, options
+            expiration = "1234" if "expires_us" in options else None
+            assert message.properties.get("expiration") == expiration
+            for key, value in want.properties.items():
+                assert message.properties[key] == value, (key, options)
+            assert takes_v1(app, message) == options["task"]
+
+
+def check_encode_msgpack(tool):
+    """A body of msgpack is kombu's, byte for byte, and its loads give the same objects."""
+    try:
+        import msgpack  # noqa: F401
+    except ImportError:
+        print("# no msgpack in this Python")
+        return
+    app = Celery(set_as_current=False)
+    values = Values(SEED + 10)
+    all_options = [random_options(values) for _ in range(ROUNDS // 4)]
+    for options in all_options:
+        options.pop("compression", None)
+    answers = ask(tool, [{"op": "encode", "msgpack": True, **o} for o in all_options])
+    sent = 0
+    with Connection("memory://") as connection:
+        channel = connection.default_channel
+        for options, answer in zip(all_options, answers):
+            # Typed values are JSON's; of them bytes alone are msgpack's too.
+            args, kwargs = map(bytes_alone, (options["args"], options["kwargs"]))
+            want = python_message(app, dict(options, args=args, kwargs=kwargs))
+            try:
+                packed = kombu_dumps(want.body, "msgpack")
+            except EncodeError:
+                assert answer["error"].startswith("msgpack: "), (options, answer)
+                continue
+            envelope = json.loads(answer["out"])
+            assert (envelope["content-type"], envelope["content-encoding"]) == packed[:2]
+            assert base64.b64decode(envelope["body"]) == packed[2], options
+            message = Message(envelope, channel, accept={"application/x-msgpack"})
+            assert dumps(message.decode()) == dumps(want.body), options
+            sent += 1
+    assert sent > ROUNDS // 20, sent
+
+
+def bytes_alone(value):
+    """What JSON text means where only bytes have a type of their own."""
+    if isinstance(value, list):
+        return [bytes_alone(v) for v in value]
+    if isinstance(value, dict):
+        if set(value) == {"__type__", "__value__"} and value["__type__"] in ("bytes", "base64"):
+            return loads(json.dumps(value))
+        return {k: bytes_alone(v) for k, v in value.items()}
+    return value
+
+
+MIMES = {"gzip": "application/x-gzip", "bzip2": "application/x-bz2",
+         "lzma": "application/x-lzma"}
+
+
+def anything(*args, **kwargs):
+    """A task's function."""
+
+
+def takes_v1(app, message):
+    """A 5.7.0 worker's way from a message of protocol 1 to the request that it runs."""
+    assert "task" not in message.headers            # create_task_handler asks this
+    body = message.decode()
+    converted, headers, decoded, utc = proto1_to_proto2(message, body)
+    assert decoded and utc
+    if body["task"] not in app.tasks:
+        app.task(anything, name=body["task"])
+    request = Request(message, on_ack=None, hostname="h", eventer=None, app=app,
+                      connection_errors=(), task=app.tasks[body["task"]], body=converted,
+                      headers=headers, decoded=decoded, utc=utc)
+    assert request.id == body["id"] and request.args is converted[0]
+    assert request.request_dict["retries"] == body["retries"]
+    return request.name
+
+
+def from_amqp(vector):
+    """The envelope that our driver puts around what RabbitMQ delivered."""
+    properties = dict(vector["meta"]["properties"])
+    info = vector["meta"]["delivery_info"]
+    return json.dumps({
+        "body": base64.b64encode(vector["raw"].encode("latin-1")).decode(),
+        "content-type": properties.pop("content_type"),
+        "content-encoding": properties.pop("content_encoding"),
+        "headers": properties.pop("application_headers"),
+        "properties": {
+            **properties, "body_encoding": "base64", "delivery_tag": "1",
+            "delivery_info": {"exchange": info["exchange"], "routing_key": info["routing_key"]},
+        }})
+
+
+def recorded_tasks():
+    """Every task of every recording: its name, its envelope."""
+    for path in RECORDINGS:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            vector = json.loads(line)
+            name = f"{path.name} {vector['kind']} {vector['name']}"
+            meta = vector["meta"]
+            if vector["kind"] == "task":
+                yield name, vector["raw"]
+            elif vector["kind"] == "amqp-task":
+                yield name, from_amqp(vector)
+            elif (vector["kind"] == "spool" and meta["folder"] in ("queue", "processed")
+                  and ".pidbox." not in meta["file"]):
+                yield name, vector["raw"]
+
+
+def written_tasks(app, channel):
+    """Random tasks as Python writes them."""
+    values = Values(SEED + 8)
+    for number in range(ROUNDS // 4):
+        options = random_options(values)
+        options["args"] = loads(json.dumps(options["args"]))
+        options["kwargs"] = loads(json.dumps(options["kwargs"]))
+        if "stamped_headers" in options:
+            options["stamped_headers"] = ["st", "\u00e9", "missing\""]
+            options["stamps"] = {"st": 1, "\u00e9": [2], "missing\"": None}
+        made = python_message(app, options)
+        headers = dict(made.headers, **options.get("headers", {}))
+        body, content_type, encoding = app.amqp.Producer(channel)._prepare(
+            made.body, "json", None, None, options.get("compression"), headers)
+        raw = channel.prepare_message(
+            body, options.get("priority", 0), content_type, encoding, headers,
+            dict(made.properties, delivery_mode=2))
+        channel._inplace_augment_message(raw, "", "celery")
+        yield f"random {number}", json.dumps(raw)
+
+
+def moment(text):
+    return text and datetime.datetime.fromisoformat(text)
+
+
+def publish_time(envelope):
+    """When Python published it, as microseconds: expiration is what was left."""
+    expiration = envelope["properties"].get("expiration")
+    if expiration is None:
+        return 0
+    body = json.loads(base64.b64decode(envelope["body"])) if not envelope["headers"] else {}
+    expires = moment(envelope["headers"].get("expires") or body.get("expires"))
+    since = expires.astimezone(UTC) - datetime.datetime(1970, 1, 1, tzinfo=UTC)
+    return since // datetime.timedelta(microseconds=1) - int(expiration) * 1000
+
+
+def as_kombu_reads(channel, raw):
+    """Headers, properties and body of a task, by kombu and Celery."""
+    message = Message(json.loads(raw), channel,
+                      accept={"application/json", "application/x-msgpack"})
+    body, headers = message.decode(), message.headers
+    if "task" not in headers:
+        body, headers, _, _ = proto1_to_proto2(message, body)
+    return headers, message.properties, body
+
+
+# What 5.2 and protocol 1 do not have, and what stands for it.
+UNSET = {"lang": "py", "shadow": None, "root_id": None, "parent_id": None, "origin": None,
+         "ignore_result": None, "replaced_task_nesting": 0, "stamped_headers": None,
+         "stamps": {}}
+# Members of a body of protocol 1 that are no headers in protocol 2; args, kwargs and
+# the embedded signatures are compared as the body.
+NO_HEADERS = {"args", "kwargs", "callbacks", "errbacks", "chord", "taskset", "utc", "headers"}
+
+
+def compare_again(name, before, after, tag):
+    """Field by field. Every field that may differ is here, with its reason."""
+    (headers, properties, body), (headers2, properties2, body2) = before, after
+    want = {**UNSET, **{k: v for k, v in headers.items() if k not in NO_HEADERS}}
+    # The next attempt: Task.retry() counts, and fills in an unset parent.
+    want["retries"] += 1
+    want["parent_id"] = want["parent_id"] or want["id"]
+    want["root_id"] = want["root_id"] or want["id"]
+    # Who publishes shows the arguments anew, as Python does.
+    want["argsrepr"] = saferepr(tuple(body[0]), 1024, maxlevels=3)
+    want["kwargsrepr"] = saferepr(body[1], 1024, maxlevels=3)
+    # Who publishes compresses as its own settings say.
+    want.pop("compression", None)
+    want["timelimit"] = list(want["timelimit"])
+    got = dict(headers2)
+    for key in ("eta", "expires"):      # the same moment, with six digits
+        assert moment(got[key]) == moment(want[key]), (name, key)
+        want[key] = got[key]
+    assert sorted(got) == sorted(want), (name, got, want)
+    for key, value in want.items():
+        assert dumps(got[key]) == dumps(value), (name, key, value, got[key])
+    for ours, python in zip(body2[:2], body[:2]):
+        assert dumps(ours) == dumps(python), (name, body, body2)
+    assert len(body2) == len(body) == 3 and sorted(body2[2]) == sorted(body[2])
+    for key, value in body[2].items():
+        assert dumps(body2[2][key]) == dumps(value), (name, key, body, body2)
+    # A tag is one publish's.
+    want = dict(properties, delivery_tag=tag)
+    assert properties2 == want, (name, want, properties2)
+
+
+def check_again(tool):
+    """What we decode and encode again is the same to kombu."""
+    app = Celery(set_as_current=False)
+    refused = 0
+    with Connection("memory://") as connection:
+        channel = connection.default_channel
+        tasks = list(recorded_tasks())
+        assert len(tasks) > 40 * len(RECORDINGS), len(tasks)
+        tasks += written_tasks(app, channel)
+        answers = ask(tool, [{"op": "again", "raw": raw, "delivery_tag": f"tag {n}",
+                              "now_us": publish_time(json.loads(raw))}
+                             for n, (_, raw) in enumerate(tasks)])
+        for number, ((name, raw), answer) in enumerate(zip(tasks, answers)):
+            if json.loads(raw)["content-type"] in ("application/x-python-serialize",
+                                                   "application/x-yaml"):
+                assert "is not accepted" in answer["error"], (name, answer)
+                refused += 1
+                continue
+            assert "out" in answer, (name, answer)
+            compare_again(name, as_kombu_reads(channel, raw),
+                          as_kombu_reads(channel, answer["out"]), f"tag {number}")
+    assert refused >= 12, refused
+
+
+class Retries:
+    """Python's own Task.retry(), stopped where it would publish."""
+
+    def __init__(self):
+        self.app = Celery(broker="memory://", set_as_current=False)
+        self.app.amqp.send_task_message = self.keep
+
+    def keep(self, producer, name, message, headers=None, **options):
+        self.kept = dict(message.headers, **(headers or {})), message.body, \
+            dict(message.properties, **options)
+
+    def of(self, message):
+        """Headers, body and options of the next attempt."""
+        name = message.headers["task"]
+        if name not in self.app.tasks:
+            self.app.task(anything, name=name, typing=False, max_retries=None)
+        task = self.app.tasks[name]
+        request = Request(message, hostname="h", app=self.app, task=task)
+        args, kwargs, embed = message.decode()
+        task.push_request({**request.request_dict, **embed}, args=args, kwargs=kwargs,
+                          called_directly=False)
+        _task_stack.push(task)
+        try:
+            task.retry(countdown=0, throw=False)
+        finally:
+            _task_stack.pop()
+            task.pop_request()
+        return self.kept
+
+
+def check_retry(tool):
+    """Our next attempt is the one of Python's Task.retry()."""
+    retries = Retries()
+    with Connection("memory://") as connection:
+        channel = connection.default_channel
+        raws = [raw for _, raw in written_tasks(retries.app, channel)]
+        answers = ask(tool, [{"op": "again", "raw": raw, "delivery_tag": "t",
+                              "now_us": int(time.time() * 1e6)} for raw in raws])
+        for raw, answer in zip(raws, answers):
+            want, body, options = retries.of(
+                Message(json.loads(raw), channel, accept={"application/json"}))
+            got, properties, our_body = as_kombu_reads(channel, answer["out"])
+            # The new time is the caller's.
+            assert want.pop("eta") is None
+            got.pop("eta")
+            assert moment(want.pop("expires")) == moment(got.pop("expires"))
+            # null stands for the task's own setting, which Python writes down.
+            if got["ignore_result"] is None:
+                got["ignore_result"] = False
+            assert list(got) == [key for key in got if key in want], (got, want)
+            assert dumps(got) == dumps({key: want[key] for key in got}), (got, want)
+            assert sorted(got) == sorted(want), (got, want)
+            assert dumps(our_body) == dumps(body), (our_body, body)
+            # Of an empty reply_to Python makes its worker's own, which nobody reads.
+            asked = json.loads(raw)["properties"]["reply_to"]
+            assert properties["reply_to"] == asked and asked in ("", options["reply_to"])
+            for key in ("correlation_id", "priority"):
+                assert properties[key] == options[key], (key, properties, options)
+            expiration = options.get("expiration")      # in seconds
+            assert properties.get("expiration") == \
+                (None if expiration is None else str(int(expiration * 1000)))
 
 
 def check_decode(tool):
@@ -359,7 +679,7 @@ def check_glob(tool):
 
 
 CHECKS = [check_saferepr, check_repr_of_text, check_float, check_loads,
-          check_encode, check_decode, check_msgpack, check_glob]
+          check_encode, check_encode_v1, check_encode_msgpack, check_again, check_retry, check_decode, check_msgpack, check_glob]
 
 
 def test_codec():
@@ -369,8 +689,9 @@ def test_codec():
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
+    RECORDINGS.extend(pathlib.Path(path) for path in sys.argv[2:])
     for check in CHECKS:
         check(sys.argv[1])
         print(f"ok {check.__name__}")

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The codec for scripts: a JSON object a line on stdin, an answer a line on
- * stdout. {"op": "repr" | "float" | "loads" | "encode" | "decode" | "msgpack"
- * | "unmsgpack" | "match", …}; what an operation reads is at its function.
+ * stdout. {"op": "repr" | "float" | "loads" | "encode" | "decode" | "again" |
+ * "msgpack" | "unmsgpack" | "match", …}; what an operation reads is at its
+ * function.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,11 @@ static void op_encode(struct celery_json in, struct celery_json_writer *w,
     CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
     struct celery_error err = {.msg = ""};
     struct celery_task_out task = {
+        .protocol = (int)get_int(in, "protocol", 0),
+        .serializer = celery_json_truthy(celery_json_get(in, "msgpack"))
+                        ? CELERY_SERIALIZER_MSGPACK
+                        : CELERY_SERIALIZER_JSON,
+        .now_us = get_int(in, "now_us", 0),
         .task = get_text(in, "task", arena),
         .id = get_text(in, "id", arena),
         .args = get_raw(in, "args"),
@@ -146,6 +152,7 @@ static void op_encode(struct celery_json in, struct celery_json_writer *w,
         .expires_us = get_int(in, "expires_us", 0),
         .group_index = get_int(in, "group_index", -1),
         .retries = get_int(in, "retries", 0),
+        .replaced_task_nesting = get_int(in, "replaced_task_nesting", 0),
         .time_limit_s = (double)get_int(in, "time_limit", 0),
         .soft_time_limit_s = (double)get_int(in, "soft_time_limit", 0),
         .ignore_result =
@@ -178,6 +185,51 @@ static void put_value(struct celery_json_writer *w, const char *key,
     celery_json_put_value(w, value);
 }
 
+static enum celery_status decode(struct celery_json in,
+                                 struct celery_arena *arena,
+                                 struct celery_envelope *ret_e,
+                                 struct celery_message *ret_m,
+                                 struct celery_error *err)
+{
+    enum celery_status status =
+        celery_envelope_decode(get_str(in, "raw", arena), &limits, arena, ret_e,
+                               err);
+
+    if (status == CELERY_OK)
+        status =
+            celery_message_decode(ret_e,
+                                  CELERY_ACCEPT_JSON | CELERY_ACCEPT_MSGPACK,
+                                  &limits, arena, ret_m, err);
+    return status;
+}
+
+/* raw: an envelope, now_us, delivery_tag; out: what a worker publishes for the
+ * next attempt, at the same eta. */
+static void op_again(struct celery_json in, struct celery_json_writer *w,
+                     struct celery_arena *arena)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    struct celery_envelope e;
+    struct celery_message m;
+    struct celery_task_out task;
+    struct celery_error err = {.msg = ""};
+
+    enum celery_status status = decode(in, arena, &e, &m, &err);
+    if (status == CELERY_OK)
+        status = celery_message_retry(&m, &e, arena, &task);
+    if (status == CELERY_OK) {
+        task.retries++;
+        task.eta_us = m.eta_us;
+        task.now_us = get_int(in, "now_us", 0);
+        status = celery_message_encode_envelope(
+            &task, get_text(in, "delivery_tag", arena), &buf, &err);
+    }
+    if (status != CELERY_OK)
+        put_error(w, status, &err);
+    else
+        put_pair(w, "out", celery_buf_str(&buf));
+}
+
 /* raw: an envelope; the message's members. */
 static void op_decode(struct celery_json in, struct celery_json_writer *w,
                       struct celery_arena *arena)
@@ -186,14 +238,7 @@ static void op_decode(struct celery_json in, struct celery_json_writer *w,
     struct celery_message m;
     struct celery_error err = {.msg = ""};
 
-    enum celery_status status =
-        celery_envelope_decode(get_str(in, "raw", arena), &limits, arena, &e,
-                               &err);
-    if (status == CELERY_OK)
-        status =
-            celery_message_decode(&e,
-                                  CELERY_ACCEPT_JSON | CELERY_ACCEPT_MSGPACK,
-                                  &limits, arena, &m, &err);
+    enum celery_status status = decode(in, arena, &e, &m, &err);
     if (status != CELERY_OK) {
         put_error(w, status, &err);
         return;
@@ -278,9 +323,9 @@ static const struct {
     void (*run)(struct celery_json in, struct celery_json_writer *w,
                 struct celery_arena *arena);
 } ops[] = {
-    {"repr", op_repr},           {"float", op_float},   {"loads", op_loads},
-    {"encode", op_encode},       {"decode", op_decode}, {"msgpack", op_msgpack},
-    {"unmsgpack", op_unmsgpack}, {"match", op_match},
+    {"repr", op_repr},       {"float", op_float},         {"loads", op_loads},
+    {"encode", op_encode},   {"decode", op_decode},       {"again", op_again},
+    {"msgpack", op_msgpack}, {"unmsgpack", op_unmsgpack}, {"match", op_match},
 };
 
 static void answer(struct celery_str line)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Python Celery 5.7.0 and 5.2.7 beside our programs, on real servers."""
 
+import base64
 import json
 import os
 import subprocess
@@ -225,8 +226,6 @@ def test_shutdown_by_remote_control(real, started):
 
 
 def listen_on_redis(real):
-    import base64
-
     pubsub = real.server.client().pubsub()
     pubsub.psubscribe("/0.celeryev/*")
 
@@ -330,6 +329,98 @@ def test_celeryc_call(real, started):
     scheme = real.broker.split(":")[0]
     nowhere = call("t.noop", "-b", f"{scheme}://{harness.LOOPBACK}:{harness.free_port()}/0")
     assert nowhere.returncode == 69 and "cannot connect" in nowhere.stderr
+
+
+def test_protocol_1_reaches_a_python_worker(redis, tmp_path, started):
+    """And a worker of ours that publishes it reads its own retry."""
+    class Setup:
+        broker, backend, ledger, folder = redis.url(0), redis.url(1), "", tmp_path
+
+    python = start_python_worker(Setup, started, "5.7.0", "-Q", "python", "-c", "1")
+    worker = ModuleWorker(tmp_path, redis.url(0), redis.url(1), "-c", "1", CELERY_TASK_PROTOCOL=1)
+    started.append(worker)
+    worker.ready()
+
+    def call(*words):
+        done = subprocess.run(
+            [harness.CELERYC, "call", *words], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=harness.plain_env(CELERY_BROKER_URL=redis.url(0), CELERY_TASK_PROTOCOL=1))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def result(task_id):
+        key = "celery-task-meta-" + task_id
+        done = lambda: json.loads(redis.client(1).get(key) or "{}").get("status") == "SUCCESS"
+        wait_for(done, "the result")
+        return json.loads(redis.client(1).get(key))["result"]
+
+    call("t.noop", "-Q", "looked_at")
+    envelope = json.loads(redis.client(0).lpop("looked_at"))
+    assert envelope["headers"] == {}
+    assert json.loads(base64.b64decode(envelope["body"]))["task"] == "t.noop"
+    assert result(call("t.retry", "--args", "[2]")) == 2
+    python_ready(python)
+    assert result(call("t.add", "--args", "[2, 40]", "-Q", "python")) == 42
+
+
+def test_our_programs_publish_as_they_are_told(redis, tmp_path, started):
+    """Protocol 1 and msgpack: a task by hand, a deposit, and a deposit that the worker's
+    own sweeper publishes; the worker runs them all."""
+    import msgpack
+
+    how = {"CELERY_TASK_PROTOCOL": "1", "CELERY_TASK_SERIALIZER": "msgpack",
+           "DEPOSIT_REENQUEUE_SECONDS": "1", "DEPOSIT_REENQUEUE_MAX_SECONDS": "1",
+           "DEPOSIT_SWEEP_GRACE": "1", "DEPOSIT_SWEEP_INTERVAL": "0.2"}
+    ledger, client = f"sqlite:///{tmp_path}/l.db", redis.client(0)
+
+    def take(queue):
+        wait_for(lambda: client.llen(queue), f"a task in {queue}")
+        envelope = json.loads(client.lpop(queue))
+        assert "task" not in envelope["headers"]
+        assert envelope["content-type"] == "application/x-msgpack"
+        return msgpack.unpackb(base64.b64decode(envelope["body"]))["task"]
+
+    api = Api(tmp_path, ledger, redis.url(0), API_TASKS_ALLOWED="t.noop", **how)
+    started.append(api.process)
+    status, answer, _ = api.request("POST", "/api/v1/tasks/t.noop", b'{"queue": "by_hand"}', {
+        "Content-Type": "application/json", "Authorization": f"Bearer {harness.TOKEN}"})
+    assert status == 202, answer
+    assert take("by_hand") == "t.noop"
+    assert api.webhook(deposit_body(api.register(), "2.25"))[0] == 202
+    assert take("deposits") == "app.tasks.deposits.process_deposit"
+    assert api.stop() == 0
+    client.delete("deposits")
+    how["CELERY_ACCEPT_CONTENT"] = '["json", "msgpack"]'
+    sweeper = Worker(tmp_path, ledger, redis.url(0), "-Q", "other", **how).ready()
+    started.append(sweeper)
+    assert take("deposits") == "app.tasks.deposits.process_deposit"
+    started.append(Worker(tmp_path, ledger, redis.url(0), **how).ready())
+    wait_for(lambda: harness.states(ledger).get("credited") == 1, "credited", 60)
+
+
+def test_a_retry_says_what_is_left(redis, tmp_path, started):
+    """The property expiration, as Python's send_task computes it for a retry."""
+    worker = ModuleWorker(tmp_path, redis.url(0), redis.url(1), "-c", "1")
+    started.append(worker)
+    worker.ready()
+    with redis.client(0).monitor() as monitor:
+        done = subprocess.run(
+            [harness.CELERYC, "call", "t.retry", "--args", "[1]", "--expires", "100", "-b",
+             redis.url(0)], text=True, env=harness.plain_env(), stdout=subprocess.PIPE)
+        assert done.returncode == 0
+        seen = []
+        for command in monitor.listen():
+            at = command["command"].find('{"body"')
+            if at >= 0 and "x-celery" not in command["command"][:at]:
+                seen.append(json.JSONDecoder().raw_decode(command["command"][at:])[0])
+            if seen and seen[-1]["headers"]["retries"] == 1:
+                break
+    first, again = seen[0], seen[-1]
+    assert first["headers"]["expires"] == again["headers"]["expires"]
+    assert first["properties"]["expiration"] == "100000"
+    assert 0 < int(again["properties"]["expiration"]) < 100000
+    assert again["headers"]["parent_id"] == again["headers"]["id"]
 
 
 def http_json(port, path):

@@ -115,6 +115,18 @@ def test_a_refused_publish_is_an_error(rabbitmq):
     assert done.returncode != 0 and done.stderr, done.stderr
 
 
+def test_the_server_drops_what_has_expired(rabbitmq):
+    """The property expiration is what tells it; nobody consumes here."""
+    assert call(rabbitmq.url, "t.noop", "-Q", "expiring", "--expires", "30").returncode == 0
+    with rabbitmq.channel() as channel:
+        message = channel.basic_get("expiring", no_ack=True)
+    assert message.properties["expiration"] == "30000"
+    assert message.properties["application_headers"]["expires"]
+    assert call(rabbitmq.url, "t.noop", "-Q", "expiring", "--expires", "0.3").returncode == 0
+    assert call(rabbitmq.url, "t.noop", "-Q", "expiring").returncode == 0
+    wait_for(lambda: rabbitmq.length("expiring") == 1, "one of two is left")
+
+
 def test_urls(rabbitmq, rabbitmq_server):
     """kombu's forms, and a list whose first host is dead."""
     import urllib.parse

@@ -78,6 +78,19 @@ def test_unsigned_is_kept_on_every_broker(setup, started):
     assert worker.stop() == 0
 
 
+@pytest.mark.parametrize("protocol", ["1", "2"])
+def test_msgpack_is_signed_too(real, started, protocol):  # noqa: F811
+    """Sent and retried as msgpack; what fits only JSON is retried as JSON."""
+    how = {"CELERY_C_SIGN_KEYS": KEYS, "CELERY_TASK_SERIALIZER": "msgpack",
+           "CELERY_TASK_PROTOCOL": protocol}
+    more = {k: v for k, v in how.items() if k != "CELERY_C_SIGN_KEYS"}
+    strict_worker(real, started, CELERY_ACCEPT_CONTENT='["json", "msgpack"]', **more)
+    assert result(real, call(real, "t.retry", [2], **how))["result"] == 2
+    how["CELERY_TASK_SERIALIZER"] = "json"
+    assert result(real, call(real, "t.retry", [1, 2**80], **how))["result"] == 1
+    assert dead(real) == []
+
+
 def test_a_changed_message_does_not_run(real, started):  # noqa: F811
     if real.rabbitmq:
         pytest.skip("it changes an entry of a Redis list")

@@ -244,6 +244,40 @@ START_TEST(round_trip)
 }
 END_TEST
 
+/* Servers close the channel over what their timers do not hold. */
+START_TEST(an_expiration_past_32_bits_is_left_out)
+{
+    static const struct {
+        const char *given;
+        const char *published; /* NULL: none */
+    } rows[] = {
+        {NULL, NULL},
+        {"0", "0"},
+        {"4294967295", "4294967295"},
+        {"4294967296", NULL},
+        {"18446744073709551", NULL},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct celery_envelope_out envelope = {
+            .content_type = "application/json",
+            .expiration = rows[i].given,
+        };
+        struct amqp_outgoing out;
+        amqp_pool_t pool;
+        init_amqp_pool(&pool, 1024);
+        ck_assert_int_eq(amqp_outgoing_of(&envelope, &pool, &out, NULL),
+                         CELERY_OK);
+        ck_assert_int_eq((out.properties._flags & AMQP_BASIC_EXPIRATION_FLAG)
+                             != 0,
+                         rows[i].published != NULL);
+        if (rows[i].published != NULL)
+            check_same(out.properties.expiration, rows[i].published);
+        empty_amqp_pool(&pool);
+    }
+}
+END_TEST
+
 START_TEST(marks_are_stripped)
 {
     amqp_pool_t pool;
@@ -269,4 +303,5 @@ START_TEST(marks_are_stripped)
 END_TEST
 
 UNIT_MAIN("amqp_envelope", kinds, big_number, foreign_kinds, too_deep,
-          round_trip, marks_are_stripped)
+          round_trip, an_expiration_past_32_bits_is_left_out,
+          marks_are_stripped)

@@ -243,7 +243,35 @@ START_TEST(a_secret_file_is_read_whole_or_refused)
 }
 END_TEST
 
-UNIT_MAIN("conf", a_wrong_option_shows_no_value,
+START_TEST(help_shows_every_form)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    ck_assert_ptr_nonnull(out);
+    conf_help(table, COUNT, out);
+    ck_assert_int_eq(fclose(out), 0);
+    ck_assert_str_eq(text, "  -u, --url TEXT  [T_URL]\n"
+                           "        a URL (default redis://h/0)\n"
+                           "  -c, --count N  [T_COUNT]\n"
+                           "        a count (default 4)\n"
+                           "  T_WAIT\n"
+                           "        a time (default 1.5)\n"
+                           "  T_ON\n"
+                           "        a switch (default 0)\n"
+                           "  T_KIND one|two\n"
+                           "        a kind (default one)\n"
+                           "  T_SECRET (or T_SECRET_FILE)\n"
+                           "        a secret\n"
+                           "  --interval SECONDS\n"
+                           "        only an option (default 2)\n"
+                           "  -f, --flag\n"
+                           "        a flag\n");
+    free(text);
+}
+END_TEST
+
+UNIT_MAIN("conf", help_shows_every_form, a_wrong_option_shows_no_value,
           a_secret_file_is_read_whole_or_refused,
           defaults_also_of_options_without_a_variable,
           the_command_line_wins_over_the_environment,

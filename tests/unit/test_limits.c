@@ -302,4 +302,39 @@ START_TEST(at_the_limit_and_one_past)
 }
 END_TEST
 
-UNIT_MAIN("limits", at_the_limit_and_one_past)
+START_TEST(stamps_and_their_names_are_counted)
+{
+    const char *const headers[] = {
+        "{\"task\": \"t\", \"id\": \"i\", \"stamped_headers\": [\"a\"], "
+        "\"stamps\": {\"a\": 1, \"b\": 2, \"c\": 3}}",
+        "{\"task\": \"t\", \"id\": \"i\", \"stamped_headers\": [\"a\", "
+        "\"b\", \"c\"], \"stamps\": {\"a\": 1}}",
+    };
+
+    for (size_t i = 0; i < 2; i++) {
+        CLEANUP(celery_arena_done)
+        struct celery_arena arena = CELERY_ARENA_INIT;
+        struct celery_limits limits = CELERY_LIMITS_DEFAULT;
+        struct celery_error err = {.msg = ""};
+        struct celery_message m;
+        const struct celery_envelope e = {
+            .content = {.type = text("application/json"), .body = text(TASK)},
+            .headers = json(headers[i]),
+        };
+
+        limits.stamps = 3;
+        ck_assert_int_eq(celery_message_decode(&e, CELERY_ACCEPT_JSON, &limits,
+                                               &arena, &m, &err),
+                         CELERY_OK);
+        limits.stamps = 2;
+        ck_assert_int_eq(celery_message_decode(&e, CELERY_ACCEPT_JSON, &limits,
+                                               &arena, &m, &err),
+                         CELERY_TOO_LARGE);
+        ck_assert_str_eq(err.msg, "3 stamps: past the limit stamps of 2");
+        ASSERT_TEXT(m.id, "i");
+    }
+}
+END_TEST
+
+UNIT_MAIN("limits", at_the_limit_and_one_past,
+          stamps_and_their_names_are_counted)

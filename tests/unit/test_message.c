@@ -440,6 +440,7 @@ START_TEST(retries_as_python_does)
     ck_assert_ptr_null(out.exchange);
     ck_assert_str_eq(out.reply_to, "r");
     ck_assert_ptr_null(out.correlation_id);
+    ck_assert_str_eq(out.parent_id, "pa");
     ck_assert_int_eq(out.priority, 4);
     out.retries++;
     ck_assert_int_eq(celery_message_encode(&out, &head, &body, NULL),
@@ -449,7 +450,7 @@ START_TEST(retries_as_python_does)
                "\"shadow\": \"s\", \"eta\": null, \"expires\": "
                "\"2026-11-23T23:36:48.000000+00:00\", \"group\": \"g\", "
                "\"group_index\": 3, \"retries\": 3, \"timelimit\": [10, 5.5], "
-               "\"root_id\": \"ro\", \"parent_id\": \"i\", \"argsrepr\": "
+               "\"root_id\": \"ro\", \"parent_id\": \"pa\", \"argsrepr\": "
                "\"(1,)\", \"kwargsrepr\": \"{}\", \"origin\": \"gen1@h\", "
                "\"ignore_result\": true, \"replaced_task_nesting\": 1, "
                "\"stamped_headers\": [\"st\"], \"stamps\": {\"st\": [7]}, "
@@ -457,6 +458,237 @@ START_TEST(retries_as_python_does)
     ASSERT_BUF(&body,
                "[[1], {}, {\"callbacks\": [{}], \"errbacks\": null, \"chain\": "
                "[1], \"chord\": null}]");
+}
+END_TEST
+
+/* What Python sets when it publishes from within a task. */
+START_TEST(an_unset_parent_becomes_the_task)
+{
+    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
+    struct celery_message m;
+    struct celery_task_out out;
+    struct celery_envelope e =
+        envelope("{\"task\": \"t\", \"id\": \"i\"}", "[[], {}, {}]");
+
+    ck_assert_int_eq(celery_message_decode(&e, BOTH, NULL, &arena, &m, NULL),
+                     CELERY_OK);
+    ck_assert_int_eq(celery_message_retry(&m, &e, &arena, &out), CELERY_OK);
+    ck_assert_str_eq(out.parent_id, "i");
+}
+END_TEST
+
+/* However a name is spelled, and whatever else the list holds. */
+START_TEST(a_retry_keeps_the_stamps_that_are_named)
+{
+    static const struct {
+        const char *names;
+        const char *stamps;
+        const char *kept;
+    } rows[] = {
+        {"[\"a\"]", "{\"\\u0061\": 1, \"b\": 2}", "{\"\\u0061\": 1}"},
+        {"[\"\\u0061\"]", "{\"a\": 1, \"b\": 2}", "{\"a\": 1}"},
+        {"[\"\\u00e9\"]", "{\"\xc3\xa9\": 1}", "{\"\xc3\xa9\": 1}"},
+        {"[1, null, [\"a\"], \"b\"]", "{\"1\": 1, \"a\": 2, \"b\": 3}",
+         "{\"b\": 3}"},
+        {"[]", "{\"a\": 1}", "{}"},
+        {"[\"a\", \"b\"]", "{\"b\": 1}", "{\"b\": 1}"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CLEANUP(celery_arena_done)
+        struct celery_arena arena = CELERY_ARENA_INIT;
+        char head[200];
+        struct celery_message m;
+        struct celery_task_out out;
+        (void)snprintf(head, sizeof head,
+                       "{\"task\": \"t\", \"id\": \"i\", "
+                       "\"stamped_headers\": %s, \"stamps\": %s}",
+                       rows[i].names, rows[i].stamps);
+        struct celery_envelope e = envelope(head, "[[], {}, {}]");
+
+        ck_assert_int_eq(
+            celery_message_decode(&e, BOTH, NULL, &arena, &m, NULL), CELERY_OK);
+        ck_assert_int_eq(celery_message_retry(&m, &e, &arena, &out), CELERY_OK);
+        ASSERT_TEXT(out.stamps, rows[i].kept);
+        ASSERT_TEXT(out.stamped_headers, rows[i].names);
+    }
+}
+END_TEST
+
+START_TEST(a_group_index_is_any_number_but_the_mark)
+{
+    static const struct {
+        int64_t index;
+        const char *written;
+    } rows[] = {
+        {-1, "\"group_index\": null, "},
+        {-3, "\"group_index\": -3, "},
+        {0, "\"group_index\": 0, "},
+        {INT64_MIN, "\"group_index\": -9223372036854775808, "},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CLEANUP(celery_buf_done) struct celery_buf head = CELERY_BUF_INIT;
+        CLEANUP(celery_buf_done) struct celery_buf body = CELERY_BUF_INIT;
+        const struct celery_task_out task = {
+            .task = "t",
+            .id = "i",
+            .group_index = rows[i].index,
+        };
+
+        ck_assert_int_eq(celery_message_encode(&task, &head, &body, NULL),
+                         CELERY_OK);
+        ck_assert_msg(strstr(head.data, rows[i].written) != NULL, "%s",
+                      head.data);
+    }
+}
+END_TEST
+
+/* Python: str(int(seconds * 1000)), 0 when it is too late. */
+START_TEST(expiration_is_what_is_left)
+{
+    static const struct {
+        int64_t expires_us;
+        int64_t now_us;
+        const char *text; /* NULL: none */
+    } rows[] = {
+        {0, 5, NULL},
+        {5, 0, NULL},
+        {1000000030000000, 1000000000000000, "30000"},
+        {1000000000001999, 1000000000000000, "1"},
+        {1000000000000999, 1000000000000000, "0"},
+        {1000000000000000, 1000000000000000, "0"},
+        {1000000000000000, 1000000000000001, "0"},
+        {INT64_MAX, INT64_MIN, "18446744073709551"},
+        {INT64_MIN, INT64_MAX, "0"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+        char ms[CELERY_EXPIRATION_MAX] = "";
+        char member[64];
+        const struct celery_task_out task = {
+            .task = "t",
+            .id = "i",
+            .expires_us = rows[i].expires_us,
+            .now_us = rows[i].now_us,
+        };
+
+        ck_assert_int_eq(celery_task_expiration(&task, ms),
+                         rows[i].text != NULL);
+        ck_assert_str_eq(ms, rows[i].text == NULL ? "" : rows[i].text);
+        if (rows[i].expires_us == INT64_MIN)
+            continue; /* no year that can be written */
+        ck_assert_int_eq(celery_message_encode_envelope(&task, "d", &buf, NULL),
+                         CELERY_OK);
+        (void)snprintf(member, sizeof member,
+                       "\"delivery_mode\": 2, \"expiration\": \"%s\", "
+                       "\"delivery_info\"",
+                       ms);
+        ck_assert_msg((strstr(buf.data, member) != NULL)
+                          == (rows[i].text != NULL),
+                      "%s", buf.data);
+        ck_assert_msg((strstr(buf.data, "expiration") != NULL)
+                          == (rows[i].text != NULL),
+                      "%s", buf.data);
+    }
+}
+END_TEST
+
+START_TEST(writes_protocol_1)
+{
+    CLEANUP(celery_buf_done) struct celery_buf head = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf body = CELERY_BUF_INIT;
+    struct celery_error err = {.msg = ""};
+    struct celery_task_out task = {
+        .protocol = 1,
+        .task = "t",
+        .id = "i",
+        .args = text("[1]"),
+        .group = "g",
+        .group_index = 2,
+        .retries = 3,
+        .eta_us = 1795469808274203,
+        .time_limit_s = 10,
+        .callbacks = text("[4]"),
+        .chord = text("{}"),
+        .chain = text("[]"),
+        .extra_headers = json("{\"mine\": 1, \"task\": \"other\"}"),
+    };
+
+    ck_assert_int_eq(celery_message_encode(&task, &head, &body, NULL),
+                     CELERY_OK);
+    ASSERT_BUF(&head, "{\"mine\": 1}");
+    ASSERT_BUF(&body,
+               "{\"task\": \"t\", \"id\": \"i\", \"args\": [1], "
+               "\"kwargs\": {}, \"group\": \"g\", \"group_index\": 2, "
+               "\"retries\": 3, \"eta\": "
+               "\"2026-11-23T21:36:48.274203+00:00\", \"expires\": null, "
+               "\"utc\": true, \"callbacks\": [4], \"errbacks\": null, "
+               "\"timelimit\": [10, null], \"taskset\": \"g\", \"chord\": "
+               "{}}");
+    task.chain = text("[5]");
+    ck_assert_int_eq(celery_message_encode(&task, &head, &body, &err),
+                     CELERY_INVALID);
+    ck_assert_str_eq(err.msg, "protocol 1 has no chain");
+    task.protocol = 3;
+    ck_assert_int_eq(celery_message_encode(&task, &head, &body, &err),
+                     CELERY_INVALID);
+    ck_assert_str_eq(err.msg, "there is no protocol 3");
+}
+END_TEST
+
+START_TEST(writes_msgpack)
+{
+    CLEANUP(celery_buf_done) struct celery_buf head = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf body = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf back = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf raw = CELERY_BUF_INIT;
+    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
+    struct celery_limits limits = CELERY_LIMITS_DEFAULT;
+    struct celery_error err = {.msg = ""};
+    struct celery_envelope e;
+    struct celery_message m;
+    struct celery_task_out task = {
+        .serializer = CELERY_SERIALIZER_MSGPACK,
+        .task = "t",
+        .id = "i",
+        .args = text("[\"v\", 1]"),
+        .group_index = -1,
+    };
+
+    ck_assert_int_eq(celery_message_encode(&task, &head, &body, NULL),
+                     CELERY_OK);
+    ck_assert_ptr_nonnull(strstr(head.data, "\"argsrepr\": \"('v', 1)\""));
+    ck_assert_int_eq((unsigned char)body.data[0], 0x93);
+    ck_assert_int_eq(celery_msgpack_decode(celery_buf_str(&body), &limits,
+                                           &back, NULL),
+                     CELERY_OK);
+    ASSERT_BUF(&back,
+               "[[\"v\", 1], {}, {\"callbacks\": null, \"errbacks\": null, "
+               "\"chain\": null, \"chord\": null}]");
+
+    task.protocol = 1;
+    task.compression = "gzip";
+    ck_assert_int_eq(celery_message_encode_envelope(&task, "d", &raw, NULL),
+                     CELERY_OK);
+    ck_assert_int_eq(celery_envelope_decode(celery_buf_str(&raw), NULL, &arena,
+                                            &e, NULL),
+                     CELERY_OK);
+    ASSERT_TEXT(e.content.type, "application/x-msgpack");
+    ASSERT_TEXT(e.content.encoding, "binary");
+    ck_assert_int_eq(celery_message_decode(&e, CELERY_ACCEPT_MSGPACK, NULL,
+                                           &arena, &m, NULL),
+                     CELERY_OK);
+    ASSERT_TEXT(m.args.text, "[\"v\", 1]");
+
+    task.args = text("[1208925819614629174706176]");
+    for (int i = 0; i < 2; i++) {
+        task.compression = i == 0 ? "gzip" : NULL;
+        ck_assert_int_eq(celery_message_encode(&task, &head, &body, &err),
+                         CELERY_INVALID);
+        ck_assert_msg(strstr(err.msg, "msgpack: ") == err.msg, "%s", err.msg);
+    }
 }
 END_TEST
 
@@ -488,6 +720,10 @@ static enum celery_status there_and_back(const struct celery_envelope *e)
         status = celery_message_retry(&m, e, &arena, &out);
     if (status == CELERY_OK) {
         out.compression = "zlib";
+        status = celery_message_encode_envelope(&out, "d", &buf, NULL);
+    }
+    if (status == CELERY_OK) {
+        out.serializer = CELERY_SERIALIZER_MSGPACK;
         status = celery_message_encode_envelope(&out, "d", &buf, NULL);
     }
     return status;
@@ -547,5 +783,8 @@ UNIT_MAIN("message", reads_every_header, the_least_is_enough,
           reads_protocol_1, headers_win_in_a_hybrid,
           writes_19_headers_in_pythons_order, writes_every_option,
           refuses_what_would_be_no_message, retries_as_python_does,
-          a_nul_in_an_id_is_no_retry, survives_out_of_memory,
-          a_plain_task_needs_no_heap_once_warm)
+          an_unset_parent_becomes_the_task,
+          a_retry_keeps_the_stamps_that_are_named,
+          a_group_index_is_any_number_but_the_mark, expiration_is_what_is_left,
+          writes_protocol_1, writes_msgpack, a_nul_in_an_id_is_no_retry,
+          survives_out_of_memory, a_plain_task_needs_no_heap_once_warm)

@@ -247,6 +247,30 @@ START_TEST(the_form_does_not_change)
 }
 END_TEST
 
+/* It has no headers of its own: all that decides the run is in the body. */
+START_TEST(protocol_1_is_covered_too)
+{
+    CLEANUP(sealed_done) struct sealed s = {0};
+    CLEANUP(celery_buf_done) struct celery_buf more = CELERY_BUF_INIT;
+    struct celery_task_out task = a_task;
+    enum celery_seal ret = CELERY_SEAL_GOOD;
+
+    task.protocol = 1;
+    ck_assert_int_eq(seal(two_keys, &task, &s), CELERY_OK);
+    ck_assert_uint_eq(celery_json_count(json(s.headers.data)), 1);
+    ck_assert_int_eq(verdict(two_keys, &s), CELERY_SEAL_GOOD);
+    /* A header that makes protocol 2 of it. */
+    celery_buf_printf(&more, "{\"task\": \"x\", %s", s.headers.data + 1);
+    ck_assert_int_eq(judge(two_keys, celery_buf_str(&more),
+                           celery_buf_str(&s.body), "application/json", "q",
+                           &ret),
+                     CELERY_OK);
+    ck_assert_int_eq(ret, CELERY_SEAL_BAD);
+    strstr(s.body.data, "proj.add")[0] = 'q';
+    ck_assert_int_eq(verdict(two_keys, &s), CELERY_SEAL_BAD);
+}
+END_TEST
+
 START_TEST(a_retry_does_not_carry_the_old_one)
 {
     CLEANUP(celery_buf_done) struct celery_buf headers = CELERY_BUF_INIT;
@@ -294,5 +318,5 @@ END_TEST
 
 UNIT_MAIN("seal", reads_keys, eight_keys_and_not_nine, keys_rotate,
           every_field_is_covered, body_type_and_queue_are_covered,
-          the_form_does_not_change, a_retry_does_not_carry_the_old_one,
-          survives_out_of_memory)
+          the_form_does_not_change, protocol_1_is_covered_too,
+          a_retry_does_not_carry_the_old_one, survives_out_of_memory)

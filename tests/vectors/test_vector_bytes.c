@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Takes apart what Python Celery 5.7.0 wrote (events, requests, replies and
- * results; one file as the argument) and has our writers put it together
- * again: the bytes must be the same.
+ * Takes apart what Python Celery wrote (events, requests, replies and results;
+ * one file an argument) and has our writers put it together again: the bytes
+ * must be the same. Lines of a release before 5.7 are passed by: it wrote
+ * otherwise.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,10 @@
 #include "celery/event.h"
 #include "celery/result.h"
 #include "celery/timestamp.h"
+#include "vector.h"
+
+/* How many a recording holds depends on how fast the machine was. */
+enum { LEAST = 200 };
 
 static struct celery_arena arena;
 static int failures;
@@ -291,15 +296,18 @@ static void check_result(struct celery_str wire)
     expect("result", wire, &buf);
 }
 
-static const struct {
+static struct {
     const char *kind;
     void (*check)(struct celery_str wire);
+    int seen;
 } kinds[] = {
-    {"event", check_events},
-    {"control", check_control},
-    {"reply", check_reply},
-    {"result", check_result},
+    {"event", check_events, 0},
+    {"control", check_control, 0},
+    {"reply", check_reply, 0},
+    {"result", check_result, 0},
 };
+
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 /* All of these are ASCII, so the text is the bytes. */
 static void check_line(struct celery_str line)
@@ -309,28 +317,50 @@ static void check_line(struct celery_str line)
     celery_arena_clear(&arena);
     if (celery_json_parse(line, NULL, &root, NULL) != CELERY_OK)
         abort();
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (celery_json_is(celery_json_get(root, "kind"), kinds[i].kind))
+    if (!vector_writes_as_we_do(text(root, "celery")))
+        return;
+    for (size_t i = 0; i < KINDS; i++) {
+        if (celery_json_is(celery_json_get(root, "kind"), kinds[i].kind)) {
             kinds[i].check(str(root, "raw"));
+            kinds[i].seen++;
+        }
     }
 }
 
-int main(int argc, char **argv)
+static void check_file(const char *path)
 {
     char *line = NULL;
     size_t cap = 0;
     ssize_t len = 0;
 
-    FILE *f = argc == 2 ? fopen(argv[1], "re") : NULL;
+    FILE *f = fopen(path, "re");
     if (f == NULL) {
-        (void)fprintf(stderr, "usage: %s celery-5.7.0.jsonl\n", argv[0]);
-        return EXIT_FAILURE;
+        perror(path);
+        failures++;
+        return;
     }
+    compared = 0;
+    for (size_t i = 0; i < KINDS; i++)
+        kinds[i].seen = 0;
     while ((len = getline(&line, &cap, f)) > 0)
         check_line((struct celery_str){line, (size_t)len});
     free(line);
     (void)fclose(f);
+    printf("%s: %d compared\n", path, compared);
+    for (size_t i = 0; i < KINDS; i++) {
+        if (kinds[i].seen == 0 || compared < LEAST) {
+            (void)fprintf(stderr, "%s: %d of kind %s: too few\n", path,
+                          kinds[i].seen, kinds[i].kind);
+            failures++;
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        check_file(argv[i]);
     celery_arena_done(&arena);
-    printf("%d compared, %d differ\n", compared, failures);
-    return failures == 0 && compared > 250 ? EXIT_SUCCESS : EXIT_FAILURE;
+    printf("%d differ or are missing\n", failures);
+    return failures == 0 && argc > 1 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/random_id.h"
 #include "celery/producer.h"
 #include "cli/commands.h"
 #include "client/task_publish.h"
 #include "conf/conf.h"
+
+enum { YEAR_S = 366 * 24 * 3600 };
 
 static const struct conf_setting call_table[] = {
     {.option = "help",
@@ -31,6 +34,17 @@ static const struct conf_setting call_table[] = {
      .type = CONF_TEXT,
      .secret = true,
      .help = "keys that sign the task: id:key, …; the first signs"},
+    {.env = "CELERY_TASK_SERIALIZER",
+     .type = CONF_CHOICE,
+     .fallback = "json",
+     .choices = "json|msgpack",
+     .help = "serializer of the body"},
+    {.env = "CELERY_TASK_PROTOCOL",
+     .type = CONF_INT,
+     .fallback = "2",
+     .min = 1,
+     .max = 2,
+     .help = "task protocol; 1 for workers before 4.0"},
     {.env = "CELERY_TASK_DEFAULT_QUEUE",
      .option = "queue",
      .letter = 'Q',
@@ -47,6 +61,12 @@ static const struct conf_setting call_table[] = {
      .type = CONF_TEXT,
      .fallback = "{}",
      .help = "keyword arguments, a JSON object"},
+    {.option = "expires",
+     .type = CONF_SECONDS,
+     .fallback = "0",
+     .min = 0,
+     .max = YEAR_S,
+     .help = "seconds after which nobody starts it; 0: it does not expire"},
 };
 
 enum { CALL_SETTINGS = sizeof call_table / sizeof call_table[0] };
@@ -82,7 +102,16 @@ static enum celery_status call(const struct conf *conf, const char *name,
         .transport_options = conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
     };
     random_id(id);
+    double expires_s = conf_seconds(conf, "expires");
+    int64_t now_us = clock_wall_us();
     const struct celery_task_out task = {
+        .expires_us = expires_s > 0
+                        ? now_us + (int64_t)(expires_s * USEC_PER_SEC)
+                        : CELERY_TIME_NONE,
+        .now_us = now_us,
+        .protocol = (int)conf_int(conf, "CELERY_TASK_PROTOCOL"),
+        .serializer =
+            task_serializer_of(conf_text(conf, "CELERY_TASK_SERIALIZER")),
         .task = name,
         .id = id,
         .args = text_of(conf, "args"),

@@ -41,6 +41,8 @@ static enum celery_status start(void *arg, struct celery_error *err)
         .broker_transport_options = s->broker_transport_options,
         .queue = DEPOSIT_QUEUE,
         .compression = s->compression,
+        .protocol = s->protocol,
+        .serializer = s->serializer,
         .sweep_interval_s = s->sweep_interval_s,
         .grace_s = s->sweep_grace_s,
         .first_s = s->reenqueue_s,

@@ -51,6 +51,17 @@ static const struct conf_setting table[] = {
     {.env = "CELERY_TASK_COMPRESSION",
      .type = CONF_TEXT,
      .help = "as the worker's"},
+    {.env = "CELERY_TASK_SERIALIZER",
+     .type = CONF_CHOICE,
+     .fallback = "json",
+     .choices = "json|msgpack",
+     .help = "as the worker's"},
+    {.env = "CELERY_TASK_PROTOCOL",
+     .type = CONF_INT,
+     .fallback = "2",
+     .min = 1,
+     .max = 2,
+     .help = "as the worker's"},
     {.env = "CELERY_C_SIGN_KEYS",
      .type = CONF_TEXT,
      .secret = true,
@@ -194,6 +205,9 @@ enum celery_status deposit_settings_load(struct deposit_settings *ret,
     ret->broker_transport_options =
         conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS");
     ret->compression = conf_text(conf, "CELERY_TASK_COMPRESSION");
+    ret->protocol = (int)conf_int(conf, "CELERY_TASK_PROTOCOL");
+    ret->serializer =
+        task_serializer_of(conf_text(conf, "CELERY_TASK_SERIALIZER"));
     ret->migrate_on_start = conf_bool(conf, "MIGRATE_ON_START");
     ret->sweep_interval_s = conf_seconds(conf, "DEPOSIT_SWEEP_INTERVAL");
     ret->sweep_grace_s = conf_seconds(conf, "DEPOSIT_SWEEP_GRACE");

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "celery/error.h"
+#include "celery/message.h"
 #include "conf/conf.h"
 #include "ledger/ledger.h"
 
@@ -19,6 +20,8 @@ struct deposit_settings {
     const char *broker_url;
     const char *broker_transport_options;
     const char *compression;
+    int protocol;
+    enum celery_serializer serializer;
     bool migrate_on_start;
     double sweep_interval_s;
     double sweep_grace_s;

@@ -82,6 +82,17 @@ static const struct conf_setting table[] = {
     {.env = "CELERY_TASK_COMPRESSION",
      .type = CONF_TEXT,
      .help = "compress what we publish: gzip, bzip2, lzma, zstd, brotli"},
+    {.env = "CELERY_TASK_SERIALIZER",
+     .type = CONF_CHOICE,
+     .fallback = "json",
+     .choices = "json|msgpack",
+     .help = "serializer of what we publish; msgpack has to be accepted too"},
+    {.env = "CELERY_TASK_PROTOCOL",
+     .type = CONF_INT,
+     .fallback = "2",
+     .min = 1,
+     .max = 2,
+     .help = "task protocol of what we publish; 1 for workers before 4.0"},
     {.env = "CELERY_ACCEPT_CONTENT",
      .type = CONF_TEXT,
      .fallback = "[\"json\"]",
@@ -330,6 +341,13 @@ static enum celery_status load_accept(struct conf *conf,
         else
             good = false;
     }
+    /* A worker that refuses its own retries would lose them. */
+    if (good && s->accept != 0 && s->serializer == CELERY_SERIALIZER_MSGPACK
+        && (s->accept & CELERY_ACCEPT_MSGPACK) == 0)
+        return celery_fail(err, CELERY_INVALID,
+                           "CELERY_TASK_SERIALIZER='msgpack' is not accepted; "
+                           "accepted with \"msgpack\" in "
+                           "CELERY_ACCEPT_CONTENT");
     if (good && s->accept != 0)
         return CELERY_OK;
     return celery_fail(
@@ -400,6 +418,9 @@ static void load_plain(struct celery_app *app, struct conf *conf,
     s->track_started = conf_bool(conf, "CELERY_TASK_TRACK_STARTED");
     s->send_events = conf_bool(conf, "CELERY_WORKER_SEND_TASK_EVENTS");
     s->compression = conf_text(conf, "CELERY_TASK_COMPRESSION");
+    s->protocol = (int)conf_int(conf, "CELERY_TASK_PROTOCOL");
+    s->serializer =
+        task_serializer_of(conf_text(conf, "CELERY_TASK_SERIALIZER"));
     s->concurrency = (size_t)conf_int(conf, "CELERY_WORKER_CONCURRENCY");
     if (s->concurrency == 0)
         s->concurrency = cpu_count();

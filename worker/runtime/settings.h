@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "celery/limits.h"
+#include "celery/message.h"
 #include "conf/conf.h"
 #include "task/registry.h"
 
@@ -42,6 +43,8 @@ struct worker_settings {
     unsigned accept;            /* set of enum celery_accept */
     const char *require_signed; /* queues, comma-separated, or NULL */
     const char *compression;    /* task_compression of what we publish */
+    int protocol;               /* task_protocol, the same */
+    enum celery_serializer serializer;
     const char *metrics_host;
     int metrics_port; /* 0: off; -1: any free one */
     char *queues[QUEUES_MAX];

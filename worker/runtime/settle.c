@@ -359,7 +359,16 @@ static bool publish_retry(struct worker *worker, struct celery_request *request)
         out.eta_us = clock_wall_us()
                    + (int64_t)(request->retry_countdown_s * USEC_PER_SEC);
         out.compression = worker->settings.compression;
+        /* Protocol 1 would lose the steps that are left. */
+        out.protocol = out.chain.len == 0 ? worker->settings.protocol : 2;
+        out.serializer = worker->settings.serializer;
         st = task_publish(worker->broker, &out, 1, NULL, &err);
+        /* 2**80 came as JSON and fits nothing else. */
+        if (st == CELERY_INVALID
+            && out.serializer == CELERY_SERIALIZER_MSGPACK) {
+            out.serializer = CELERY_SERIALIZER_JSON;
+            st = task_publish(worker->broker, &out, 1, NULL, &err);
+        }
     }
     FAILPOINT("between-publish-and-ack");
     if (st == CELERY_OK)

@@ -247,6 +247,13 @@ static void set_text(amqp_basic_properties_t *p, amqp_flags_t flag,
     *ret = amqp_cstring_bytes(text);
 }
 
+/* A server refuses what its timers do not hold, 32 bits in older ones, and
+ * closes the channel. The header "expires" says the same to workers. */
+static bool expiration_is_taken(const char *ms)
+{
+    return ms != NULL && strtoull(ms, NULL, 10) <= UINT32_MAX;
+}
+
 enum celery_status amqp_outgoing_of(const struct celery_envelope_out *out,
                                     amqp_pool_t *pool,
                                     struct amqp_outgoing *ret,
@@ -268,7 +275,9 @@ enum celery_status amqp_outgoing_of(const struct celery_envelope_out *out,
     set_text(&p, AMQP_BASIC_CORRELATION_ID_FLAG, &p.correlation_id,
              out->correlation_id);
     set_text(&p, AMQP_BASIC_REPLY_TO_FLAG, &p.reply_to, out->reply_to);
-    set_text(&p, AMQP_BASIC_EXPIRATION_FLAG, &p.expiration, out->expiration);
+    if (expiration_is_taken(out->expiration))
+        set_text(&p, AMQP_BASIC_EXPIRATION_FLAG, &p.expiration,
+                 out->expiration);
     if (out->headers.len > 0)
         headers.text = out->headers;
     enum celery_status st =

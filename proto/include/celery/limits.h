@@ -18,15 +18,18 @@ struct celery_limits {
     size_t elements;       /* values in one JSON or msgpack document */
     unsigned depth;        /* nesting of arrays and objects; at most 1024 */
     unsigned headers;      /* members of a message's headers object */
+    unsigned stamps;       /* names of stamps, and stamps, of a message */
 };
 
-/* 16 MiB, 64 MiB, 1,000,000 elements, depth 128, 1,000 headers. */
+/* 16 MiB, 64 MiB, 1,000,000 elements, depth 128, 1,000 headers and
+ * as many stamps. */
 #define CELERY_LIMITS_DEFAULT                                   \
     ((struct celery_limits){.message_bytes = (size_t)16 << 20,  \
                             .inflated_bytes = (size_t)64 << 20, \
                             .elements = 1000000,                \
                             .depth = 128,                       \
-                            .headers = 1000})
+                            .headers = 1000,                    \
+                            .stamps = 1000})
 
 #ifdef __cplusplus
 }

@@ -74,9 +74,18 @@ CELERY_API enum celery_status celery_message_decode(
     const struct celery_limits *limits, struct celery_arena *arena,
     struct celery_message *ret, struct celery_error *err) CELERY_MUST_CHECK;
 
+/* task_serializer: what a body is written as. */
+enum celery_serializer {
+    CELERY_SERIALIZER_JSON,
+    CELERY_SERIALIZER_MSGPACK, /* integers have 64 bits, texts are UTF-8 */
+};
+
 /* A task to publish. NULL texts and empty strings are written as Python writes
  * None. Times are absolute. */
 struct celery_task_out {
+    int protocol; /* task_protocol: 1 or 2; 0: 2. 1 has no chain, stamps,
+                     parent_id, root_id, shadow, origin and ignore_result */
+    enum celery_serializer serializer;
     const char *task;
     const char *id;
     struct celery_str args;   /* JSON array text; empty: [] */
@@ -90,6 +99,9 @@ struct celery_task_out {
     const char *correlation_id; /* NULL: the id */
     int64_t eta_us;
     int64_t expires_us;
+    int64_t now_us;      /* the publisher's clock: with expires_us it makes the
+                       property "expiration". 0: that is left out, or, for a
+                       producer, the time of the send */
     int64_t group_index; /* -1: none */
     int64_t retries;
     int64_t replaced_task_nesting;
@@ -111,13 +123,35 @@ struct celery_task_out {
     const char *routing_key;          /* the queue, on the default exchange */
 };
 
-/* The protocol 2 parts of a message: what AMQP carries as headers and body.
- * headers gets JSON text; body gets bytes, compressed when asked for. On
- * failure what the two hold is not to be used. CELERY_INVALID: no name or id,
- * or a text that is not the JSON it should be. */
+/* What AMQP carries as headers and body. headers gets JSON text; body gets
+ * bytes, compressed when asked for. On failure what the two hold is not to be
+ * used. CELERY_INVALID: no name or id, a text that is not the JSON it should
+ * be, another protocol, a chain in protocol 1: its next steps would be lost, or
+ * what msgpack cannot hold. */
 CELERY_API enum celery_status celery_message_encode(
     const struct celery_task_out *task, struct celery_buf *headers,
     struct celery_buf *body, struct celery_error *err) CELERY_MUST_CHECK;
+
+/* The content type of such bodies. */
+CELERY_API const char *celery_serializer_type(
+    enum celery_serializer serializer);
+
+enum { CELERY_EXPIRATION_MAX = 24 }; /* bytes with the NUL */
+
+/* The property "expiration" of a task with expires_us and now_us: the whole
+ * milliseconds that are left, 0 for a task that is too late. false: it has
+ * none. RabbitMQ drops the message then; other brokers only carry it. */
+CELERY_API bool celery_task_expiration(const struct celery_task_out *task,
+                                       char ret_text[CELERY_EXPIRATION_MAX]);
+
+/* What goes around headers and body that celery_message_encode made of task.
+ * expiration may be NULL. Borrows everything. */
+CELERY_API void celery_message_envelope(const struct celery_task_out *task,
+                                        const struct celery_buf *headers,
+                                        const struct celery_buf *body,
+                                        const char *expiration,
+                                        const char *delivery_tag,
+                                        struct celery_envelope_out *ret);
 
 /* The same as one envelope, appended to buf. delivery_tag is a fresh UUID. */
 CELERY_API enum celery_status celery_message_encode_envelope(
@@ -125,8 +159,8 @@ CELERY_API enum celery_status celery_message_encode_envelope(
     struct celery_buf *buf, struct celery_error *err) CELERY_MUST_CHECK;
 
 /* Fills out from a received message so that publishing it again is what
- * Task.retry() does: same id, arguments, workflow, custom headers; retries and
- * eta are the caller's. The texts are copied into the arena. CELERY_INVALID: a
+ * Task.retry() does: same id, arguments, workflow, custom headers; retries, eta,
+ * now, protocol and serializer are the caller's. The texts are copied into the arena. CELERY_INVALID: a
  * NUL within an id or a name. Source: celery/app/task.py
  * Context.as_execution_options. */
 CELERY_API enum celery_status celery_message_retry(
