@@ -5,8 +5,9 @@
  * numbers are cut to what is left; then ", ..." and the closing brackets of
  * what is open. A container below maxlevels is "[...]".
  *
- * Not imitated: of equal keys both are shown. Source: celery/utils/saferepr.py
- * 5.7.0, celery/utils/text.py truncate.
+ * Of equal keys the first has its place and the last its value, as in a dict;
+ * that is looked for in small objects only, and both are shown in others.
+ * Source: celery/utils/saferepr.py 5.7.0, celery/utils/text.py truncate.
  */
 #include "celery/python_repr.h"
 
@@ -17,11 +18,19 @@
 #include "celery/json_write.h"
 #include "python_text.h"
 
-enum { MAX_DEPTH = 1024 };
+enum {
+    MAX_DEPTH = 1024,
+    /* Where equal keys are looked for, since that reads an object twice:
+     * objects of so many bytes and members, so many bytes in all. */
+    LOOK_BYTES = 4096,
+    LOOK_MEMBERS = 32,
+    LOOK_TOTAL = 65536,
+};
 
 struct frame {
     struct celery_json_iter iter;
-    size_t members; /* begun */
+    const char *first; /* where iter began, if keys are repeated */
+    size_t members;    /* begun */
     const char *close;
 };
 
@@ -33,6 +42,7 @@ struct repr {
     bool cut;
     bool as_tuple;
     unsigned maxlevels;
+    size_t look_left; /* bytes in which equal keys may still be looked for */
     unsigned depth;
     struct frame frames[MAX_DEPTH];
 };
@@ -264,6 +274,70 @@ static bool is_single(struct celery_json_iter iter)
         && !celery_json_next(&iter, NULL, &value);
 }
 
+static bool same_key(struct celery_json a, struct celery_json b)
+{
+    struct cel_chars x;
+    struct cel_chars y;
+    uint32_t code_x = 0;
+    uint32_t code_y = 0;
+
+    if (a.text.len == b.text.len
+        && memcmp(a.text.data, b.text.data, a.text.len) == 0)
+        return true;
+    if (memchr(a.text.data, '\\', a.text.len) == NULL
+        && memchr(b.text.data, '\\', b.text.len) == NULL)
+        return false;
+    cel_chars_json(&x, a);
+    cel_chars_json(&y, b);
+    for (;;) {
+        bool more = cel_chars_next(&x, &code_x);
+        if (more != cel_chars_next(&y, &code_y))
+            return false;
+        if (!more || code_x != code_y)
+            return !more;
+    }
+}
+
+static bool has_equal_keys(struct repr *r, struct celery_json object)
+{
+    struct celery_json keys[LOOK_MEMBERS];
+    struct celery_json value;
+    struct celery_json_iter iter = celery_json_iter(object);
+    bool found = false;
+
+    if (object.text.len > LOOK_BYTES || object.text.len > r->look_left)
+        return false;
+    r->look_left -= object.text.len;
+    for (size_t n = 0;
+         n < LOOK_MEMBERS && celery_json_next(&iter, &keys[n], &value); n++) {
+        for (size_t i = 0; i < n && !found; i++)
+            found = same_key(keys[i], keys[n]);
+    }
+    return found && !celery_json_next(&iter, NULL, &value);
+}
+
+/* Is the member before iter a repetition? If not, *value becomes the last one
+ * of its key. */
+static bool is_repetition(const struct frame *frame, struct celery_json key,
+                          struct celery_json *value)
+{
+    struct celery_json_iter iter = frame->iter;
+    struct celery_json other_key;
+    struct celery_json other;
+    bool self = false;
+
+    iter.p = frame->first;
+    while (celery_json_next(&iter, &other_key, &other)) {
+        if (!same_key(key, other_key))
+            continue;
+        if (!self && other_key.text.data != key.text.data)
+            return true;
+        self = true;
+        *value = other;
+    }
+    return false;
+}
+
 static void put_container(struct repr *r, struct celery_json value)
 {
     bool object = value.type == CELERY_JSON_OBJECT;
@@ -280,6 +354,9 @@ static void put_container(struct repr *r, struct celery_json value)
         return; /* not open, so it is not closed either */
     struct frame *frame = &r->frames[r->depth++];
     frame->iter = celery_json_iter(value);
+    frame->first = NULL;
+    if (object && has_equal_keys(r, value))
+        frame->first = frame->iter.p;
     frame->members = 0;
     frame->close = object ? "}" : "]";
     if (tuple)
@@ -333,6 +410,8 @@ static void put_member(struct repr *r, struct frame *frame,
 {
     struct cel_chars chars;
 
+    if (frame->first != NULL && is_repetition(frame, key, &value))
+        return;
     if (frame->members++ != 0)
         put_literal(r, ", ");
     if (frame->iter.object) {
@@ -362,7 +441,7 @@ static void walk(struct repr *r, struct celery_json value)
         close_frame(r);
 }
 
-/* The frames of an opened container are set when it is opened; to zero all 40
+/* The frames of an opened container are set when it is opened; to zero all 48
  * KB of them, as hardened builds do, costs more than the rest of an encode. */
 #if defined(__has_attribute)
 #if __has_attribute(uninitialized)
@@ -382,6 +461,7 @@ static void start(struct repr *r, struct celery_buf *buf)
     r->cut = false;
     r->as_tuple = false;
     r->maxlevels = 0;
+    r->look_left = LOOK_TOTAL;
     r->depth = 0;
 }
 

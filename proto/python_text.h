@@ -54,6 +54,10 @@ enum cel_typed cel_typed_get(struct celery_json object,
 bool cel_repr_typed(struct celery_buf *buf, struct celery_json type,
                     struct celery_json value);
 
+/* Appends the repr() of the Decimal that text stands for; false, with nothing
+ * appended, when it stands for none. */
+bool cel_repr_decimal(struct celery_buf *buf, struct celery_str text);
+
 /* Appends repr(value) without limits, where celery_python_repr appends
  * saferepr(value). */
 void cel_repr_exact(struct celery_buf *buf, struct celery_json value);

@@ -43,7 +43,12 @@ UTC = datetime.timezone.utc
 
 def ask(tool, questions):
     """One run of the tool for all questions."""
-    lines = "".join(json.dumps(q) + "\n" for q in questions)
+    return ask_raw(tool, [json.dumps(q) for q in questions])
+
+
+def ask_raw(tool, questions):
+    """Questions whose spelling matters."""
+    lines = "".join(q + "\n" for q in questions)
     out = subprocess.run([tool], input=lines.encode(), stdout=subprocess.PIPE,
                          check=True).stdout
     answers = [json.loads(line) for line in out.split(b"\n") if line]
@@ -70,6 +75,9 @@ class Values:
         zone = self.random.choice([
             None, UTC, datetime.timezone(datetime.timedelta(hours=-3, minutes=-30)),
             datetime.timezone(datetime.timedelta(hours=5, minutes=30)),
+            datetime.timezone(datetime.timedelta(
+                seconds=self.random.choice([-1, 0, 1]), microseconds=5)),
+            datetime.timezone(datetime.timedelta(seconds=-3661)),
         ])
         return datetime.datetime(
             self.random.randint(1, 9999), 2, 3, self.random.choice([0, 4]),
@@ -84,10 +92,16 @@ class Values:
             float("inf"), float("nan"), True, False,
         ])
 
+    def decimal(self):
+        digits = str(self.random.getrandbits(self.random.choice([1, 30, 300])))
+        return self.random.choice(["1.10", "1E+2", "-0.5", "nan", "-sNaN12", "inf",
+                                   digits, f"-{digits}e{self.random.randint(-9, 9)}",
+                                   f"0.{'0' * self.random.randint(0, 9)}{digits}"])
+
     def leaf(self):
         return self.random.choice([
             lambda: None, self.number, self.number, self.text, self.text,
-            lambda: decimal.Decimal(self.random.choice(["1.10", "1E+2", "-0.5"])),
+            lambda: decimal.Decimal(self.decimal()),
             lambda: uuid.UUID(int=self.random.getrandbits(128)),
             self.moment, lambda: self.moment().date(),
             lambda: self.moment().time(),
@@ -121,6 +135,28 @@ def check_saferepr(tool):
         wanted.append(saferepr(value, maxlen, levels))
     for question, want, got in zip(questions, wanted, ask(tool, questions)):
         assert got["out"] == want, (question, want, got)
+
+
+def check_saferepr_of_documents(tool):
+    """What others than kombu may write: equal keys, decimals as they please."""
+    values = Values(SEED + 8)
+    chance = values.random
+    texts = ['{"a": 1, "a": 2}', '{"a":1,"\\u0061":{"b":1,"b":2},"c":3}']
+    for _ in range(ROUNDS):
+        number = "".join(chance.choice("0019.eE+-") for _ in range(chance.randint(1, 9)))
+        try:
+            decimal.Decimal(number)
+        except decimal.InvalidOperation:
+            number = chance.choice(["1e5", "nan", "+sNAN007", "-iNf", "infinity", "5."])
+        members = ['"%s": %s' % (chance.choice(["a", "b", "\\u0061", "c"]), chance.choice([
+            "1", "[2]", '{"a": 1, "b": 2, "a": 3}',
+            '{"__type__": "decimal", "__value__": "%s"}' % number]))
+                   for _ in range(chance.randint(0, 5))]
+        texts.append("{" + ", ".join(members) + "}")
+    answers = ask_raw(tool, ['{"op": "repr", "levels": 3, "maxlen": 100, "value": %s}' % t
+                             for t in texts])
+    for text, got in zip(texts, answers):
+        assert got["out"] == saferepr(loads(text), 100, 3), (text, got)
 
 
 def check_repr_of_text(tool):
@@ -358,7 +394,7 @@ def check_glob(tool):
         assert got["ok"] == want, (question, want)
 
 
-CHECKS = [check_saferepr, check_repr_of_text, check_float, check_loads,
+CHECKS = [check_saferepr, check_saferepr_of_documents, check_repr_of_text, check_float, check_loads,
           check_encode, check_decode, check_msgpack, check_glob]
 
 
