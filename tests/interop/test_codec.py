@@ -26,6 +26,7 @@ if __name__ == "__main__":
 
 try:
     from celery import Celery
+    from celery.app.task import Context
     from celery.utils.saferepr import saferepr
     from kombu import Connection
     from kombu.transport.virtual.base import Message
@@ -35,6 +36,11 @@ except ImportError as exc:
         raise
     print(f"skipped: {exc}")
     sys.exit(77)
+
+try:
+    from celery.backends.base import compress_payload, decompress_payload
+except ImportError:  # before 5.7
+    compress_payload = decompress_payload = None
 
 SEED = int(os.environ.get("SEED", "7"))
 ROUNDS = int(os.environ.get("ROUNDS", "2000"))
@@ -382,6 +388,64 @@ def check_msgpack(tool):
         assert json.dumps(got["value"]) == json.dumps(document)
 
 
+COMPRESSIONS = ["gzip", "bzip2", "lzma"]
+
+
+def random_result(values):
+    """(what our writer is asked, what Python's is given)."""
+    chance = values.random
+    text = lambda: chance.choice(["a", "b\u20b9", "c d"])
+    plain = lambda: loads_plain(dumps(values.value(2)))
+    stamps = {text() + str(i): plain() for i in range(chance.randint(0, 3))}
+    listed = [name for name in stamps if chance.random() < 0.7] + ["absent"]
+    question = {
+        "op": "result", "status": chance.choice(["SUCCESS", "STARTED"]), "result": plain(),
+        "task_id": "i", "name": "proj.add", "args": [plain()], "kwargs": {"k": plain()},
+        "worker": chance.choice([None, "w@h"]), "retries": chance.randint(0, 3),
+        "queue": chance.choice([None, "q"]), "group_id": chance.choice([None, "g"]),
+        "parent_id": chance.choice([None, "p"]), "stamps": stamps, "children": [],
+        "stamped_headers": chance.choice([listed, None]),
+        "compression": chance.choice([None, *COMPRESSIONS]),
+    }
+    if question["status"] == "SUCCESS":
+        question["date_done_us"] = 1795469808274203
+    request = Context(
+        task="proj.add", args=question["args"], kwargs=question["kwargs"],
+        hostname=question["worker"], retries=question["retries"], group=question["group_id"],
+        parent_id=question["parent_id"], delivery_info={"routing_key": question["queue"]},
+        stamps=stamps, stamped_headers=question["stamped_headers"], children=[])
+    return question, request
+
+
+def check_result(tool):
+    """Documents byte for byte; compressed ones by Python's functions, both ways."""
+    app = Celery(set_as_current=False, backend="cache+memory://")
+    app.conf.result_extended = True
+    app.now = lambda: datetime.datetime.fromtimestamp(1795469808274203 / 1e6, UTC)
+    values = Values(SEED + 9)
+    results = [random_result(values) for _ in range(ROUNDS // 4)]
+    answers = ask(tool, [question for question, _ in results])
+    packed = []
+    for (question, request), got in zip(results, answers):
+        meta = app.backend._get_result_meta(
+            question["result"], question["status"], None, request)
+        meta["task_id"] = "i"
+        text = app.backend.encode(meta)
+        bytes_ = base64.b64decode(got["out"])
+        if compress_payload is None:
+            assert question["compression"] or bytes_ == text.encode(), question
+            continue
+        assert bytes_.startswith(b"\0celery-compressed\0") == bool(question["compression"])
+        plain = decompress_payload(bytes_)
+        assert plain == text.encode(), (question, plain, text)
+        name = question["compression"] or "gzip"
+        packed.append((text, compress_payload(text, name)))
+    answers = ask(tool, [{"op": "unresult", "bytes": base64.b64encode(p).decode()}
+                         for _, p in packed])
+    for (text, _), got in zip(packed, answers):
+        assert json.dumps(got["document"]) == text, got
+
+
 def check_glob(tool):
     chance = random.Random(SEED + 7)
     questions, wanted = [], []
@@ -395,7 +459,7 @@ def check_glob(tool):
 
 
 CHECKS = [check_saferepr, check_saferepr_of_documents, check_repr_of_text, check_float, check_loads,
-          check_encode, check_decode, check_msgpack, check_glob]
+          check_encode, check_decode, check_msgpack, check_result, check_glob]
 
 
 def test_codec():

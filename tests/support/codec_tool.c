@@ -2,7 +2,7 @@
 /*
  * The codec for scripts: a JSON object a line on stdin, an answer a line on
  * stdout. {"op": "repr" | "float" | "loads" | "encode" | "decode" | "msgpack"
- * | "unmsgpack" | "match", …}; what an operation reads is at its function.
+ * | "unmsgpack" | "match" | "result" | "unresult", …}; what an operation reads is at its function.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 #include "celery/json_write.h"
 #include "celery/message.h"
 #include "celery/python_repr.h"
+#include "celery/result.h"
 
 static struct celery_limits limits;
 
@@ -273,6 +274,61 @@ static void op_match(struct celery_json in, struct celery_json_writer *w,
                                                   get_text(in, "node", arena)));
 }
 
+/* The members of struct celery_result_out, and compression; out: base64. */
+static void op_result(struct celery_json in, struct celery_json_writer *w,
+                      struct celery_arena *arena)
+{
+    CLEANUP(celery_buf_done) struct celery_buf plain = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf packed = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf out = CELERY_BUF_INIT;
+    struct celery_error err = {.msg = ""};
+    const char *compression = get_text(in, "compression", arena);
+    const struct celery_result_out result = {
+        .status = get_text(in, "status", arena),
+        .result = get_raw(in, "result"),
+        .traceback = get_str(in, "traceback", arena),
+        .children = get_raw(in, "children"),
+        .date_done_us = get_int(in, "date_done_us", 0),
+        .task_id = get_str(in, "task_id", arena),
+        .group_id = get_str(in, "group_id", arena),
+        .parent_id = get_str(in, "parent_id", arena),
+        .name = get_str(in, "name", arena),
+        .args = get_raw(in, "args"),
+        .kwargs = get_raw(in, "kwargs"),
+        .worker = get_str(in, "worker", arena),
+        .retries = get_int(in, "retries", 0),
+        .queue = get_str(in, "queue", arena),
+        .stamped_headers = celery_json_get(in, "stamped_headers"),
+        .stamps = celery_json_get(in, "stamps"),
+    };
+
+    celery_result_encode(&plain, &result);
+    if (compression == NULL)
+        celery_buf_append(&packed, celery_buf_str(&plain));
+    else if (celery_result_compress(celery_buf_str(&plain), compression,
+                                    &packed, &err)
+             != CELERY_OK)
+        abort();
+    celery_base64_encode(&out, celery_buf_str(&packed));
+    put_pair(w, "out", celery_buf_str(&out));
+}
+
+/* bytes: base64 of a stored result; document: its members. */
+static void op_unresult(struct celery_json in, struct celery_json_writer *w,
+                        struct celery_arena *arena)
+{
+    struct celery_result r;
+    struct celery_error err = {.msg = ""};
+
+    enum celery_status status =
+        celery_result_decode(get_bytes(in, "bytes", arena), &limits, arena, &r,
+                             &err);
+    if (status != CELERY_OK)
+        put_error(w, status, &err);
+    else
+        put_value(w, "document", r.document);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct celery_json in, struct celery_json_writer *w,
@@ -280,7 +336,8 @@ static const struct {
 } ops[] = {
     {"repr", op_repr},           {"float", op_float},   {"loads", op_loads},
     {"encode", op_encode},       {"decode", op_decode}, {"msgpack", op_msgpack},
-    {"unmsgpack", op_unmsgpack}, {"match", op_match},
+    {"unmsgpack", op_unmsgpack}, {"match", op_match},   {"result", op_result},
+    {"unresult", op_unresult},
 };
 
 static void answer(struct celery_str line)

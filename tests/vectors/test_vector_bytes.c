@@ -70,13 +70,6 @@ static int64_t integer(struct celery_json in, const char *key)
     return n;
 }
 
-static struct celery_str raw(struct celery_json in, const char *key)
-{
-    struct celery_json value = celery_json_get(in, key);
-
-    return celery_json_null(value) ? CELERY_STR("") : value.text;
-}
-
 static bool truth(struct celery_json in, const char *key)
 {
     return celery_json_truthy(celery_json_get(in, key));
@@ -259,14 +252,11 @@ static void check_result(struct celery_str wire)
 {
     CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
     struct celery_result r;
-    struct celery_json root;
 
-    if (celery_json_parse(wire, NULL, &root, NULL) != CELERY_OK
-        || celery_result_decode(wire, NULL, &arena, &r, NULL) != CELERY_OK)
+    if (celery_result_decode(wire, NULL, &arena, &r, NULL) != CELERY_OK)
         abort();
-    struct celery_json name = celery_json_get(root, "name");
-    if (name.type == CELERY_JSON_NULL
-        || celery_json_get(root, "children").type == CELERY_JSON_NULL)
+    struct celery_json name = celery_json_get(r.document, "name");
+    if (name.type == CELERY_JSON_NULL || r.children.type == CELERY_JSON_NULL)
         return; /* written outside of a task */
     struct celery_result_out out = {
         .status = celery_arena_copy(&arena, r.status).data,
@@ -275,14 +265,17 @@ static void check_result(struct celery_str wire)
         .traceback = r.traceback,
         .children = r.children.text,
         .task_id = r.task_id,
-        .group_id = str(root, "group_id"),
-        .parent_id = str(root, "parent_id"),
-        .name = str(root, "name"),
-        .args = raw(root, "args"),
-        .kwargs = raw(root, "kwargs"),
-        .worker = str(root, "worker"),
-        .retries = integer(root, "retries"),
-        .queue = str(root, "queue"),
+        .group_id = r.group_id,
+        .parent_id = r.parent_id,
+        .name = r.name,
+        .args = celery_json_null(r.args) ? CELERY_STR("") : r.args.text,
+        .kwargs = celery_json_null(r.kwargs) ? CELERY_STR("") : r.kwargs.text,
+        .worker = r.worker,
+        .retries = r.retries,
+        .queue = r.queue,
+        .stamped_headers = r.stamped_headers,
+        .stamps = r.stamped_headers.type == CELERY_JSON_NONE ? r.stamped_headers
+                                                             : r.document,
     };
     if (r.date_done.len != 0
         && celery_timestamp_parse(r.date_done, &out.date_done_us) != CELERY_OK)
