@@ -14,10 +14,12 @@ import fnmatch
 import json
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
 import uuid
+import warnings
 
 if __name__ == "__main__":
     other = os.environ.get("CELERY_PYTHON")
@@ -450,16 +452,51 @@ def check_glob(tool):
     chance = random.Random(SEED + 7)
     questions, wanted = [], []
     for _ in range(ROUNDS * 3):
-        pattern = "".join(chance.choice("ab*?[]!-^\\.") for _ in range(chance.randint(1, 9)))
-        node = "".join(chance.choice("ab-]!^\\.") for _ in range(chance.randint(1, 6)))
+        pattern = "".join(chance.choice("ab\xf6\u20b9*?[]!-^\\.") for _ in range(chance.randint(1, 9)))
+        node = "".join(chance.choice("ab\xf6\u20b9-]!^\\.") for _ in range(chance.randint(1, 6)))
         questions.append({"op": "match", "matcher": "glob", "pattern": pattern, "node": node})
         wanted.append(fnmatch.fnmatchcase(node, pattern))
     for question, want, got in zip(questions, wanted, ask(tool, questions)):
         assert got["ok"] == want, (question, want)
 
 
+def python_matches(pattern, node):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return re.match(pattern, node) is not None
+    except re.error:
+        return False
+
+
+def check_regex(tool):
+    """Where a pattern is known here, Python's verdict; where it is not, none."""
+    chance = random.Random(SEED + 10)
+    pieces = ["a", "b", "B", "-", ".", "*", "+", "?", "(", ")", "(?:", "|", "[", "]", "[^", "^", "$",
+              "{2}", "{1,2}", "{,1}", "{", "}", "\\d", "\\W", "\\w", "\\S", "\\.", "\\Z", "\\A",
+              "\\b", "\\B", "\\x61", "1", "\n", "(?i)", "(?P<n>", "\\q"]
+    questions, wanted = [], []
+    for _ in range(ROUNDS * 5):
+        pattern = "".join(chance.choice(pieces) for _ in range(chance.randint(1, 8)))
+        if chance.random() < 0.2:
+            pattern = "(?i)" + pattern
+        node = "".join(chance.choice("aabBA1-.\n") for _ in range(chance.randint(0, 6)))
+        if re.search(r"[*+?}]\+", pattern):
+            continue  # possessive: not known
+        questions.append({"op": "match", "matcher": "pcre", "pattern": pattern, "node": node})
+        wanted.append(python_matches(pattern, node))
+    for question, want, got in zip(questions, wanted, ask(tool, questions)):
+        assert got["ok"] == want, (question, want)
+    assert sum(wanted) > len(wanted) // 20, sum(wanted)
+    for pattern in ("w@h.st", "w@h[^x]st", "w@h[\xe0-\xfc]st$", "w@h\\u00f6", "w@\\w"):
+        got, = ask(tool, [{"op": "match", "matcher": "pcre", "pattern": pattern,
+                           "node": "w@h\xf6st"}])
+        assert got["ok"] == (python_matches(pattern, "w@h\xf6st") and "\\w" not in pattern)
+
+
 CHECKS = [check_saferepr, check_saferepr_of_documents, check_repr_of_text, check_float, check_loads,
-          check_encode, check_decode, check_msgpack, check_result, check_glob]
+          check_encode, check_decode, check_msgpack, check_result, check_glob,
+          check_regex]
 
 
 def test_codec():
