@@ -29,6 +29,7 @@ if __name__ == "__main__":
 try:
     from celery import Celery
     from celery.app.task import Context
+    from celery.events import EventDispatcher, EventReceiver
     from celery.utils.saferepr import saferepr
     from kombu import Connection
     from kombu.transport.virtual.base import Message
@@ -390,6 +391,78 @@ def check_msgpack(tool):
         assert json.dumps(got["value"]) == json.dumps(document)
 
 
+class Published:
+    """Stands for a producer: keeps what EventDispatcher.publish() gives it."""
+
+    def publish(self, body, **options):
+        self.body = body
+
+
+def python_event(dispatcher, question):
+    """The same event by Celery's own code."""
+    app = dispatcher.app
+    at = {"timestamp": question["timestamp"]}
+    dispatcher.clock.value = question["clock"] - 1
+    producer = Published()
+    if "runtime" in question:
+        dispatcher.publish("task-succeeded", {
+            "uuid": question["uuid"], "result": saferepr(loads(json.dumps(question["result"])), 1024),
+            "runtime": question["runtime"], **at}, producer)
+    else:
+        as_date = lambda us: us and datetime.datetime.fromtimestamp(us / 1e6, UTC)
+        message = app.amqp.as_task_v2(
+            question["uuid"], question["task"], args=tuple(loads(json.dumps(question["args"]))),
+            kwargs=loads(json.dumps(question["kwargs"])), retries=question["retries"],
+            root_id=question["root_id"], parent_id=question["parent_id"],
+            eta=as_date(question["eta_us"]), expires=as_date(question["expires_us"]),
+            create_sent_event=True)
+        # celery/app/amqp.py send_task_message; the queue is known by its exchange.
+        queue = None if question["exchange"] else question["routing_key"]
+        dispatcher.publish("task-sent", {
+            **message.sent_event, "queue": queue, "exchange": question["exchange"],
+            "routing_key": question["routing_key"], **at}, producer)
+    # An event without its own time has it behind its fields, as publish() adds it.
+    event = dict(producer.body)
+    return {**{k: v for k, v in event.items() if k not in ("timestamp", "type")},
+            "timestamp": event["timestamp"], "type": event["type"]}
+
+
+def check_events(tool):
+    """task-sent and task-succeeded byte for byte, and a batch for EventReceiver."""
+    app = Celery(set_as_current=False)
+    values = Values(SEED + 11)
+    chance = values.random
+    plain = lambda: loads_plain(dumps(values.value(2)))
+    dispatcher = EventDispatcher(connection=Connection("memory://"), hostname="w@h", app=app,
+                                 enabled=False)
+    questions = []
+    for i in range(ROUNDS // 4):
+        question = {"op": "event", "hostname": "w@h", "utcoffset": 0.0, "pid": dispatcher.pid,
+                    "clock": i + 1, "timestamp": 1795497474.7026083 + i, "uuid": f"id-{i}"}
+        if chance.random() < 0.5:
+            question.update(result=plain(), runtime=chance.random())
+        else:
+            question.update(
+                task="proj.add", args=[plain()], kwargs={"k": plain()}, retries=chance.randint(0, 2),
+                root_id=chance.choice([None, "r"]), parent_id=chance.choice([None, "p"]),
+                eta_us=chance.choice([None, 1795469808274203]),
+                expires_us=chance.choice([None, 1795469808000001]),
+                exchange=chance.choice(["", "x"]), routing_key="celery")
+        questions.append(question)
+    events = []
+    for question, got in zip(questions, ask(tool, questions)):
+        want = json.dumps(python_event(dispatcher, question))
+        assert got["out"] == want, (question, got["out"], want)
+        events.append(json.loads(got["out"]))
+
+    # What events_flush() sends: a list of them, as one message.
+    seen = []
+    receiver = EventReceiver(Connection("memory://").channel(), app=app,
+                             handlers={"*": seen.append})
+    receiver._receive(events, None)
+    assert [e["uuid"] for e in seen] == [q["uuid"] for q in questions]
+
+
 COMPRESSIONS = ["gzip", "bzip2", "lzma"]
 
 
@@ -495,7 +568,7 @@ def check_regex(tool):
 
 
 CHECKS = [check_saferepr, check_saferepr_of_documents, check_repr_of_text, check_float, check_loads,
-          check_encode, check_decode, check_msgpack, check_result, check_glob,
+          check_encode, check_decode, check_msgpack, check_result, check_events, check_glob,
           check_regex]
 
 

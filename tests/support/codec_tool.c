@@ -2,7 +2,7 @@
 /*
  * The codec for scripts: a JSON object a line on stdin, an answer a line on
  * stdout. {"op": "repr" | "float" | "loads" | "encode" | "decode" | "msgpack"
- * | "unmsgpack" | "match" | "result" | "unresult", …}; what an operation reads is at its function.
+ * | "unmsgpack" | "match" | "result" | "unresult" | "event", …}; what an operation reads is at its function.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "celery/base64.h"
 #include "celery/content.h"
 #include "celery/control.h"
+#include "celery/event.h"
 #include "celery/json_write.h"
 #include "celery/message.h"
 #include "celery/python_repr.h"
@@ -329,6 +330,42 @@ static void op_unresult(struct celery_json in, struct celery_json_writer *w,
         put_value(w, "document", r.document);
 }
 
+/* hostname, utcoffset, pid, clock, timestamp, uuid; result and runtime, or the
+ * members of struct celery_task_out; out: task-succeeded or task-sent. */
+static void op_event(struct celery_json in, struct celery_json_writer *w,
+                     struct celery_arena *arena)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    struct celery_event_base base = {
+        .hostname = get_text(in, "hostname", arena),
+        .pid = get_int(in, "pid", 0),
+        .clock = get_int(in, "clock", 0),
+    };
+    const struct celery_task_out task = {
+        .task = get_text(in, "task", arena),
+        .id = get_text(in, "uuid", arena),
+        .root_id = get_text(in, "root_id", arena),
+        .parent_id = get_text(in, "parent_id", arena),
+        .args = get_raw(in, "args"),
+        .kwargs = get_raw(in, "kwargs"),
+        .retries = get_int(in, "retries", 0),
+        .eta_us = get_int(in, "eta_us", 0),
+        .expires_us = get_int(in, "expires_us", 0),
+        .exchange = get_text(in, "exchange", arena),
+        .routing_key = get_text(in, "routing_key", arena),
+    };
+    double runtime = 0;
+
+    (void)celery_json_double(celery_json_get(in, "utcoffset"), &base.utcoffset);
+    (void)celery_json_double(celery_json_get(in, "timestamp"), &base.timestamp);
+    if (celery_json_double(celery_json_get(in, "runtime"), &runtime))
+        celery_event_succeeded(&buf, &base, get_str(in, "uuid", arena),
+                               celery_json_get(in, "result"), runtime);
+    else
+        celery_event_sent(&buf, &base, &task);
+    put_pair(w, "out", celery_buf_str(&buf));
+}
+
 static const struct {
     const char *name;
     void (*run)(struct celery_json in, struct celery_json_writer *w,
@@ -337,7 +374,7 @@ static const struct {
     {"repr", op_repr},           {"float", op_float},   {"loads", op_loads},
     {"encode", op_encode},       {"decode", op_decode}, {"msgpack", op_msgpack},
     {"unmsgpack", op_unmsgpack}, {"match", op_match},   {"result", op_result},
-    {"unresult", op_unresult},
+    {"unresult", op_unresult},   {"event", op_event},
 };
 
 static void answer(struct celery_str line)
