@@ -31,6 +31,7 @@ try:
     from celery.app.task import Context
     from celery.events import EventDispatcher, EventReceiver
     from celery.utils.saferepr import saferepr
+    from celery.utils.time import maybe_iso8601
     from kombu import Connection
     from kombu.transport.virtual.base import Message
     from kombu.utils.json import dumps, loads
@@ -463,6 +464,59 @@ def check_events(tool):
     assert [e["uuid"] for e in seen] == [q["uuid"] for q in questions]
 
 
+# What is read here. Python reads more: fields that are too short, or that only int()
+# takes ("+1", " 1", "1_0", so "2026106 1200" is October 6th), and a digit between date
+# and time.
+TIMESTAMP = re.compile(
+    r"(?:\d{4}(?:-\d\d)?|(?:\d{4}-\d\d-\d\d|\d{8}|\d{4}-\d{3}|\d{7}(?!\s)|\d{4}-W\d\d-\d|\d{4}W\d{3}|"
+    r"\d{4}-?W\d\d(?=$))(?:[^0-9](?:\d\d(?::?\d\d(?::?\d\d(?:[.,]\d+)?)?)?)?"
+    r"(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?)", re.A)
+
+
+def python_timestamp(text):
+    try:
+        at = maybe_iso8601(text)
+    except (ValueError, OverflowError):
+        return None
+    at = at.replace(tzinfo=at.tzinfo or UTC)
+    since = at - datetime.datetime(1970, 1, 1, tzinfo=UTC)
+    return since // datetime.timedelta(microseconds=1)
+
+
+def random_timestamp(chance):
+    digits = lambda n: "".join(chance.choice("0123456789") for _ in range(n))
+    two = lambda most: "%02d" % chance.randint(0, most + 1)
+    dash, colon = chance.choice(["-", ""]), chance.choice([":", ""])
+    year = "%04d" % chance.choice([0, 1, 1900, 2000, 2026, 9999])
+    text = chance.choice([
+        f"{year}{dash}{two(12)}{dash}{two(31)}", f"{year}{dash}{two(12)}{dash}{two(31)}",
+        f"{year}{dash}{chance.randint(0, 400):03}", f"{year}{dash}W{two(53)}{dash}{digits(1)}",
+        f"{year}{dash}W{two(53)}", f"{year}{dash}{two(12)}", year])
+    if chance.random() < 0.8:
+        text += chance.choice("TTTT t_") + colon.join(
+            [two(24), two(59), two(59)][:chance.choice([0, 1, 2, 3, 3, 3])])
+        text += chance.choice(["", "", ".5", ",25", ".123456", f".{digits(9)}"])
+        text += chance.choice(["", "", "Z", "z", "+00:00", f"+{two(23)}", f"-{two(23)}{two(59)}",
+                               f"-{two(23)}:{two(59)}"])
+    for _ in range(chance.choice([0, 0, 0, 1, 2])):
+        at = chance.randint(0, len(text))
+        text = text[:at] + chance.choice(["", "0", ":", "-", "+", "Z", "T", ".", " ", "W", "\xe9"]) \
+            + text[at + chance.randint(0, 1):]
+    return text or "x"
+
+
+def check_timestamp(tool):
+    """What both can read is the same moment; the rest is refused here."""
+    chance = random.Random(SEED + 12)
+    texts = [random_timestamp(chance) for _ in range(ROUNDS * 5)]
+    accepted = 0
+    for text, got in zip(texts, ask(tool, [{"op": "timestamp", "text": t} for t in texts])):
+        want = python_timestamp(text) if TIMESTAMP.fullmatch(text) else None
+        assert got["usec"] == want, (text, got, want)
+        accepted += want is not None
+    assert accepted > len(texts) // 8, accepted
+
+
 COMPRESSIONS = ["gzip", "bzip2", "lzma"]
 
 
@@ -569,7 +623,7 @@ def check_regex(tool):
 
 CHECKS = [check_saferepr, check_saferepr_of_documents, check_repr_of_text, check_float, check_loads,
           check_encode, check_decode, check_msgpack, check_result, check_events, check_glob,
-          check_regex]
+          check_regex, check_timestamp]
 
 
 def test_codec():

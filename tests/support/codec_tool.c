@@ -2,7 +2,8 @@
 /*
  * The codec for scripts: a JSON object a line on stdin, an answer a line on
  * stdout. {"op": "repr" | "float" | "loads" | "encode" | "decode" | "msgpack"
- * | "unmsgpack" | "match" | "result" | "unresult" | "event", …}; what an operation reads is at its function.
+ * | "unmsgpack" | "match" | "result" | "unresult" | "event" | "timestamp", …};
+ * what an operation reads is at its function.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "celery/message.h"
 #include "celery/python_repr.h"
 #include "celery/result.h"
+#include "celery/timestamp.h"
 
 static struct celery_limits limits;
 
@@ -366,15 +368,30 @@ static void op_event(struct celery_json in, struct celery_json_writer *w,
     put_pair(w, "out", celery_buf_str(&buf));
 }
 
+/* text; usec: since 1970, null where it is no timestamp. */
+static void op_timestamp(struct celery_json in, struct celery_json_writer *w,
+                         struct celery_arena *arena)
+{
+    int64_t usec = 0;
+
+    celery_json_key(w, "usec");
+    if (celery_timestamp_parse(get_str(in, "text", arena), &usec) == CELERY_OK)
+        celery_json_put_int(w, usec);
+    else
+        celery_json_put_null(w);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct celery_json in, struct celery_json_writer *w,
                 struct celery_arena *arena);
 } ops[] = {
-    {"repr", op_repr},           {"float", op_float},   {"loads", op_loads},
-    {"encode", op_encode},       {"decode", op_decode}, {"msgpack", op_msgpack},
-    {"unmsgpack", op_unmsgpack}, {"match", op_match},   {"result", op_result},
-    {"unresult", op_unresult},   {"event", op_event},
+    {"repr", op_repr},           {"float", op_float},
+    {"loads", op_loads},         {"encode", op_encode},
+    {"decode", op_decode},       {"msgpack", op_msgpack},
+    {"unmsgpack", op_unmsgpack}, {"match", op_match},
+    {"result", op_result},       {"unresult", op_unresult},
+    {"event", op_event},         {"timestamp", op_timestamp},
 };
 
 static void answer(struct celery_str line)
