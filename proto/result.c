@@ -324,8 +324,9 @@ enum celery_status celery_result_decode(struct celery_str document,
     if (document.len > limits->message_bytes)
         return celery_fail(err, CELERY_TOO_LARGE,
                            "result of %zu bytes: past the limit message_bytes "
-                           "of %zu",
-                           document.len, limits->message_bytes);
+                           "of %zu at byte %zu",
+                           document.len, limits->message_bytes,
+                           limits->message_bytes);
     enum celery_status status = decompress(&document, limits, arena, err);
     if (status == CELERY_OK)
         status = celery_json_parse(document, limits, &root, err);
