@@ -54,7 +54,7 @@ def main():
         raise AssertionError("t.boom did not raise")
     assert document(failed.id)["status"] == "FAILURE"
 
-    for compression in (None, "gzip", "bzip2", "lzma"):
+    for compression in (None, "gzip", "bzip2", "lzma", "zstd", "brotli"):
         kept = put(f"kept-{compression}", "SUCCESS", compression)
         put(f"over-{compression}", "RETRY", compression)
         for name in ("kept", "over"):
