@@ -33,6 +33,7 @@ try:
     from celery.utils.saferepr import saferepr
     from celery.utils.time import maybe_iso8601
     from kombu import Connection, compression
+    from kombu.exceptions import DecodeError
     from kombu.transport.virtual.base import Message
     from kombu.utils.json import dumps, loads
 except ImportError as exc:
@@ -635,9 +636,42 @@ def check_regex(tool):
         assert got["ok"] == (python_matches(pattern, "w@h\xf6st") and "\\w" not in pattern)
 
 
+def refuses(call, *args, **kwargs):
+    try:
+        call(*args, **kwargs)
+    except (ValueError, DecodeError):
+        return True
+    return False
+
+
+def check_deviations(tool):
+    """The rows of docs/protocol.md that have no other test: still as they stand there?"""
+    digits = "1" * 4301
+    unknown = '{"__type__": "money", "__value__": "1.10"}'
+    for text in (digits, unknown):
+        assert refuses(loads, text), text[:40]
+        got, = ask(tool, [{"op": "loads", "bytes": base64.b64encode(text.encode()).decode()}])
+        assert got["ok"], text[:40]
+    assert not refuses(loads, digits[1:])
+    got, = ask_raw(tool, ['{"op": "repr", "levels": 3, "value": [%s, %s]}' % (digits, unknown)])
+    assert got["out"] == f"[{digits}, {{'__type__': 'money', '__value__': '1.10'}}]"
+
+    try:
+        import msgpack
+    except ImportError:
+        return  # check_msgpack has said so
+    for value, why in ((msgpack.ExtType(5, b"x"), "extension type"),
+                       (msgpack.Timestamp(1, 0), "extension type"),
+                       ({b"k": 1}, "map key is no text")):
+        packed = msgpack.packb(value)
+        assert not refuses(msgpack.unpackb, packed, raw=False), value
+        got, = ask(tool, [{"op": "unmsgpack", "bytes": base64.b64encode(packed).decode()}])
+        assert why in got["error"], got
+
+
 CHECKS = [check_saferepr, check_saferepr_of_documents, check_repr_of_text, check_float, check_loads,
           check_encode, check_decode, check_msgpack, check_result, check_events, check_glob,
-          check_regex, check_timestamp]
+          check_regex, check_timestamp, check_deviations]
 
 
 def test_codec():
