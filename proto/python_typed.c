@@ -38,8 +38,8 @@ enum cel_typed cel_typed_get(struct celery_json object,
     return CEL_TYPED_OTHER;
 }
 
-static const int64_t SECOND = 1000000; /* microseconds */
-static const int64_t DAY = 86400 * (int64_t)1000000;
+static const int64_t usec_per_sec = 1000000; /* microseconds */
+static const int64_t usec_per_day = 86400 * (int64_t)1000000;
 
 struct cursor {
     const char *p;
@@ -115,8 +115,8 @@ static bool read_offset(struct cursor *c, struct moment *m)
         return false;
     if (read_char(c, '.') && !read_micro(c, &micro))
         return false;
-    m->offset = ((hours * 60 + minutes) * 60 + seconds) * SECOND + micro;
-    if (m->offset < SECOND)
+    m->offset = ((hours * 60 + minutes) * 60 + seconds) * usec_per_sec + micro;
+    if (m->offset < usec_per_sec)
         m->offset = 0; /* as _datetimemodule.c has it */
     if (west)
         m->offset = -m->offset;
@@ -141,7 +141,7 @@ static bool read_clock(struct cursor *c, struct moment *m)
 static void put_zone(struct celery_buf *buf, int64_t offset)
 {
     int days = offset < 0 ? -1 : 0;
-    int64_t micro = offset - days * DAY;
+    int64_t micro = offset - days * usec_per_day;
     const char *comma = "";
 
     celery_buf_append(buf, CELERY_STR(", tzinfo=datetime.timezone("
@@ -150,13 +150,14 @@ static void put_zone(struct celery_buf *buf, int64_t offset)
         celery_buf_append(buf, CELERY_STR("days=-1"));
         comma = ", ";
     }
-    if (micro / SECOND != 0) {
-        celery_buf_printf(buf, "%sseconds=%d", comma, (int)(micro / SECOND));
+    if (micro / usec_per_sec != 0) {
+        celery_buf_printf(buf, "%sseconds=%d", comma,
+                          (int)(micro / usec_per_sec));
         comma = ", ";
     }
-    if (micro % SECOND != 0)
+    if (micro % usec_per_sec != 0)
         celery_buf_printf(buf, "%smicroseconds=%d", comma,
-                          (int)(micro % SECOND));
+                          (int)(micro % usec_per_sec));
     celery_buf_append(buf, CELERY_STR("))"));
 }
 

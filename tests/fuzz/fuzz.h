@@ -30,7 +30,7 @@ enum { FUZZ_LIMITS_DEPTH = 64 };
     ((struct celery_limits){.message_bytes = (size_t)1 << 16,  \
                             .inflated_bytes = (size_t)1 << 18, \
                             .elements = 10000,                 \
-                            .depth = FUZZ_LIMITS_DEPTH,                       \
+                            .depth = FUZZ_LIMITS_DEPTH,        \
                             .headers = 100})
 
 static inline struct celery_str fuzz_str(const uint8_t *data, size_t size)
