@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { PATTERN_MAX = 256, COUNT_MAX = 1000 };
+enum { COUNT_MAX = 1000 };
 
 static bool is_digit(char c)
 {
@@ -292,7 +292,7 @@ static bool compile(struct cel_regex *re, struct celery_str pattern)
     re->p = re->begin = pattern.data;
     re->end = pattern.data + pattern.len;
     re->ascii = true;
-    if (pattern.len > PATTERN_MAX || !open_group(re))
+    if (pattern.len > CEL_REGEX_PATTERN || !open_group(re))
         return false;
     while (re->p != re->end) {
         if (!take_one(re))

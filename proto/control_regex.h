@@ -18,6 +18,7 @@
 bool cel_regex_match(struct celery_str pattern, struct celery_str text);
 
 enum {
+    CEL_REGEX_PATTERN = 256,
     CEL_REGEX_STEPS = 1024, /* counts write what they repeat so many times */
     CEL_REGEX_DEPTH = 32,
 };
@@ -56,6 +57,9 @@ struct cel_regex {
     size_t atom;   /* where the last atom's steps begin */
     bool has_atom; /* a quantifier may follow */
     bool repeated; /* the last atom has one already */
+    /* What each set, by its place, says of the character at hand: 0 is not yet
+     * known. Counts write many steps for one set. */
+    uint8_t verdicts[CEL_REGEX_PATTERN];
     bool any_newline;
     bool ignore_case;
     bool ascii_only; /* what is used is known for ASCII texts only */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* All ways through the steps at once. Source: Modules/_sre/sre.c. */
+#include <string.h>
+
 #include "control_regex.h"
 
 /* A place in the text. */
@@ -64,11 +66,22 @@ static bool follow(const struct cel_regex *re, struct threads *threads,
     return false;
 }
 
+static bool set_takes(struct cel_regex *re, uint32_t place, uint32_t c)
+{
+    enum { NO = 1, YES = 2 };
+    bool matched = false;
+
+    if (re->verdicts[place] == 0) {
+        re->p = re->begin + place;
+        matched = cel_regex_set(re, c, &matched) && matched;
+        re->verdicts[place] = matched ? YES : NO;
+    }
+    return re->verdicts[place] == YES;
+}
+
 static bool takes(struct cel_regex *re, const struct cel_regex_step *step,
                   uint32_t c)
 {
-    bool matched = false;
-
     switch (step->op) {
     case CEL_REGEX_CHAR:
         return cel_regex_in_range(re, step->code, step->code, c);
@@ -77,8 +90,7 @@ static bool takes(struct cel_regex *re, const struct cel_regex_step *step,
     case CEL_REGEX_CLASS:
         return cel_regex_in_class(step->code, c);
     case CEL_REGEX_SET:
-        re->p = re->begin + step->code;
-        return cel_regex_set(re, c, &matched) && matched;
+        return set_takes(re, step->code, c);
     case CEL_REGEX_SPLIT:
     case CEL_REGEX_JUMP:
     case CEL_REGEX_ASSERT:
@@ -100,6 +112,7 @@ bool cel_regex_run(struct cel_regex *re, struct celery_str text)
         struct threads *next = &threads[1 - now];
         uint32_t c = cel_take_char(&place.p, place.end);
         place.before = c;
+        memset(re->verdicts, 0, sizeof re->verdicts);
         *next = (struct threads){.count = 0};
         for (size_t i = 0; i < threads[now].count; i++) {
             size_t at = threads[now].at[i];
