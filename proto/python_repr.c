@@ -21,9 +21,8 @@
 enum {
     MAX_DEPTH = 1024,
     /* Where equal keys are looked for, since that reads an object twice:
-     * objects of so many bytes and members, so many bytes in all. */
+     * objects of so many bytes, and so many bytes in all. */
     LOOK_BYTES = 4096,
-    LOOK_MEMBERS = 32,
     LOOK_TOTAL = 65536,
 };
 
@@ -274,68 +273,12 @@ static bool is_single(struct celery_json_iter iter)
         && !celery_json_next(&iter, NULL, &value);
 }
 
-static bool same_key(struct celery_json a, struct celery_json b)
+static bool look_for_equal_keys(struct repr *r, struct celery_json object)
 {
-    struct cel_chars x;
-    struct cel_chars y;
-    uint32_t code_x = 0;
-    uint32_t code_y = 0;
-
-    if (a.text.len == b.text.len
-        && memcmp(a.text.data, b.text.data, a.text.len) == 0)
-        return true;
-    if (memchr(a.text.data, '\\', a.text.len) == NULL
-        && memchr(b.text.data, '\\', b.text.len) == NULL)
-        return false;
-    cel_chars_json(&x, a);
-    cel_chars_json(&y, b);
-    for (;;) {
-        bool more = cel_chars_next(&x, &code_x);
-        if (more != cel_chars_next(&y, &code_y))
-            return false;
-        if (!more || code_x != code_y)
-            return !more;
-    }
-}
-
-static bool has_equal_keys(struct repr *r, struct celery_json object)
-{
-    struct celery_json keys[LOOK_MEMBERS];
-    struct celery_json value;
-    struct celery_json_iter iter = celery_json_iter(object);
-    bool found = false;
-
     if (object.text.len > LOOK_BYTES || object.text.len > r->look_left)
         return false;
     r->look_left -= object.text.len;
-    for (size_t n = 0;
-         n < LOOK_MEMBERS && celery_json_next(&iter, &keys[n], &value); n++) {
-        for (size_t i = 0; i < n && !found; i++)
-            found = same_key(keys[i], keys[n]);
-    }
-    return found && !celery_json_next(&iter, NULL, &value);
-}
-
-/* Is the member before iter a repetition? If not, *value becomes the last one
- * of its key. */
-static bool is_repetition(const struct frame *frame, struct celery_json key,
-                          struct celery_json *value)
-{
-    struct celery_json_iter iter = frame->iter;
-    struct celery_json other_key;
-    struct celery_json other;
-    bool self = false;
-
-    iter.p = frame->first;
-    while (celery_json_next(&iter, &other_key, &other)) {
-        if (!same_key(key, other_key))
-            continue;
-        if (!self && other_key.text.data != key.text.data)
-            return true;
-        self = true;
-        *value = other;
-    }
-    return false;
+    return cel_keys_may_repeat(object);
 }
 
 static void put_container(struct repr *r, struct celery_json value)
@@ -355,7 +298,7 @@ static void put_container(struct repr *r, struct celery_json value)
     struct frame *frame = &r->frames[r->depth++];
     frame->iter = celery_json_iter(value);
     frame->first = NULL;
-    if (object && has_equal_keys(r, value))
+    if (object && look_for_equal_keys(r, value))
         frame->first = frame->iter.p;
     frame->members = 0;
     frame->close = object ? "}" : "]";
@@ -410,8 +353,12 @@ static void put_member(struct repr *r, struct frame *frame,
 {
     struct cel_chars chars;
 
-    if (frame->first != NULL && is_repetition(frame, key, &value))
-        return;
+    if (frame->first != NULL) {
+        struct celery_json_iter all = frame->iter;
+        all.p = frame->first;
+        if (cel_key_is_repetition(all, key, &value))
+            return;
+    }
     if (frame->members++ != 0)
         put_literal(r, ", ");
     if (frame->iter.object) {
