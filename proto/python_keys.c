@@ -38,8 +38,8 @@ static bool same_key(struct celery_json a, struct celery_json b)
 static uint64_t mark_of(struct celery_json key)
 {
     size_t len = key.text.len; /* with its quotes */
-    unsigned first = (unsigned char)key.text.data[1];
-    unsigned last = (unsigned char)key.text.data[len - 2];
+    size_t first = (unsigned char)key.text.data[1];
+    size_t last = (unsigned char)key.text.data[len - 2];
 
     return UINT64_C(1) << ((len * 5 + first * 3 + last) & 63);
 }
