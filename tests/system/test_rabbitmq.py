@@ -848,7 +848,8 @@ def test_memory_alarm(fleet, started):
     user = api.register()
     for _ in range(3):
         assert api.webhook(deposit_body(user))[0] == 202
-    rejected = send(vhost, "t.reject", [5])
+    # It ends when the load stands and the alarm is on.
+    rejected = send(vhost, "t.reject", [5 + ALARM_SECONDS / 2])
     ids = send(vhost, "t.late", [0.02], count=int(ALARM_SECONDS * 100 * 2))
     wait_for(lambda: fleet.done(ids) > 20, "work goes on", every=0.005)
     assert not worker.events("task_rejected")
