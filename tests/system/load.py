@@ -59,17 +59,18 @@ class Load:
 
     def waits(self):
         if self.setup.rabbitmq:
-            return sum(ready for name, (ready, _) in self.setup.rabbitmq.queues().items()
-                       if name in (self.queue, f"{self.queue}.suspects"))
+            return self.setup.rabbitmq.length(self.queue)
         if self.setup.redis:
             return self.setup.redis.client().llen(self.queue)
         queue = pathlib.Path(self.setup.broker.removeprefix("filesystem://")) / "queue"
         return sum(1 for _ in queue.glob(f"*.{self.queue}.msg"))
 
     def held(self):
-        """Claims that are not settled."""
+        """Claims that are not settled, and on RabbitMQ what waits to be held alone."""
         if self.setup.rabbitmq:
-            return sum(unacked for _, unacked in self.setup.rabbitmq.queues().values())
+            queues = self.setup.rabbitmq.queues()
+            return queues.get(f"{self.queue}.suspects", (0, 0))[0] + sum(
+                unacked for _, unacked in queues.values())
         if self.setup.redis:
             return self.setup.redis.client().hlen("unacked")
         claims = pathlib.Path(self.setup.broker.removeprefix("filesystem://")) / "claims"
