@@ -301,6 +301,20 @@ def add_packed(corpus):
         corpus.add("msgpack", f"long-form-{n}", head)
 
 
+# name, value: what kombu does not write itself as well.
+OTHERS = [
+    ("datetime", "2026-11-24"), ("datetime", "2026-11-24T05:17:54-08:00"),
+    ("datetime", "2026-11-24T05:17:54+05:30:15"), ("datetime", "2026-11-24T05:17"),
+    ("datetime", "2026-13-24T05:17:54"), ("datetime", "2026-11-24T25:17:54"),
+    ("datetime", "2026-11-24T05:17:54+5"), ("datetime", "2026-11-24T05:17:54.5x"),
+    ("datetime", "2026-11-24X05:17:54"), ("date", "2026-1-24"), ("date", "2026-02-30"),
+    ("time", "05:17"), ("time", "05:17:54+00:00"), ("time", "x"), ("time", "24:00"),
+    ("decimal", "NaN"), ("decimal", "1E+5"), ("decimal", "x"), ("decimal", "-0.00"),
+    ("uuid", {"hex": "2931820F-5EA0-4D0E-9F55-5C82F86902AA"}), ("uuid", {"hex": "x"}),
+    ("uuid", {"hex": "2931820g5ea04d0e9f555c82f86902aa"}), ("uuid", {"hex": 5}), ("uuid", {}),
+    ("base64", "***"), ("base64", ""), ("bytes", "\x00\u20b9'"), ("bytes", "x" * 300),
+    ("base64", base64.b64encode(bytes(range(256))).decode()), ("other", 1),
+]
 TYPED = {
     "datetime": "2026-11-24T05:17:54.745490+00:00", "date": "2026-11-24", "time": "05:17:54.5",
     "decimal": "1.50", "uuid": {"hex": "2931820f5ea04d0e9f555c82f86902aa", "version": 4},
@@ -319,6 +333,14 @@ def add_typed(corpus):
         wrong = json.dumps({"__type__": name, "__value__": 5})
         corpus.add("python_repr", f"wrong-{name}", b"\xff" + wrong.encode())
         corpus.add("msgpack", f"text-wrong-{name}", wrong)
+    for n, (name, value) in enumerate(OTHERS):
+        text = json.dumps([{"__type__": name, "__value__": value}])
+        corpus.add("python_repr", f"other-{name}-{n}", b"\xff" + text.encode())
+        corpus.add("python_repr", f"cut-other-{name}-{n}", b"\x0c" + text.encode())
+        corpus.add("msgpack", f"text-other-{name}-{n}", text)
+        corpus.add("result", f"exception-{name}-{n}", json.dumps(
+            {"status": "FAILURE", "task_id": "t", "result":
+             {"exc_type": "E", "exc_message": json.loads(text), "exc_module": "m"}}))
     texts = ["it's", 'a "b"', "'\"", "\\\n\t\r\0\x7f", "\x85\xa0\xad\u200b\u3000\ue000\u0378",
              "\u20b9\U0001f600\U000e0001\U0002fffe\U0010ffff", "\ud800", "x" * 300]
     for n, text in enumerate(texts):
@@ -326,11 +348,14 @@ def add_typed(corpus):
         corpus.add("python_repr", f"raw-text-{n}", text)
         corpus.add("json", f"text-{n}", json.dumps(text))
         corpus.add("json", f"raw-text-{n}", json.dumps(text, ensure_ascii=False))
+        corpus.add("msgpack", f"text-text-{n}", json.dumps([text, {text: 1}]))
     for n, text in enumerate(("0", "-0", "1e400", "-1e-400", "5e-324", "0.1", "1E+2", "NaN",
                               "Infinity", "-Infinity", "1" * 1000, "9007199254740993",
                               "0." + "0" * 400 + "1", "1" * 800 + "e-800", "1.7976931348623157e308",
-                              "9223372036854775807", "-9223372036854775809", "123456789012345680000.0")):
+                              "1e99999999999", "1e-99999999999", "999e-1", "99999999999999999.5",
+                              "1" + "0" * 309, "9223372036854775807", "-9223372036854775809", "123456789012345680000.0")):
         corpus.add("json", f"number-{n}", text)
+        corpus.add("msgpack", f"text-number-{n}", text)
         corpus.add("python_repr", f"number-{n}", b"\xff[" + text.encode() + b"]")
 
 
@@ -356,8 +381,8 @@ PLAIN = [[1], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": 
 def add_headers(corpus):
     """Each header and member with a value of every type, in both protocols and
     in the form between them."""
-    values = {"null": None, "true": True, "number": 7, "text": "2026-11-24T05:17:54Z",
-              "empty": "", "nul": "a\0b", "list": [10, 2.5], "object": {"a": 1}}
+    values = {"null": None, "number": 7, "text": "2026-11-24T05:17:54Z", "empty": "",
+              "nul": "a\0b", "list": [10, 2.5]}
     keys = ["task", "id", "shadow", "eta", "expires", "group", "group_index", "retries",
             "timelimit", "root_id", "parent_id", "argsrepr", "origin", "ignore_result",
             "replaced_task_nesting", "stamped_headers", "stamps", "compression", "custom", "redelivered"]
@@ -365,8 +390,9 @@ def add_headers(corpus):
         for what, value in values.items():
             raw = envelope(PLAIN, task(**{key: value}))
             corpus.add("message", f"{key}-{what}", raw)
-            if what in ("text", "number", "list"):
+            if what == "text":
                 corpus.add("event", f"received-{key}-{what}", f"received\n{EVENT_BASE}{raw}")
+            if what in ("text", "number", "list"):
                 corpus.add("seal", f"{key}-{what}", json.dumps(task(**{key: value})))
                 body = {**task(**{key: value}), "args": [1], "kwargs": {"k": 2}, "utc": True}
                 corpus.add("message", f"protocol-1-{key}-{what}", envelope(body, {}))
@@ -501,6 +527,25 @@ def add_publish(corpus):
                    "\n".join(change.get(i, line) for i, line in enumerate(lines)))
 
 
+def add_limits(corpus):
+    """A task that passes one limit after the other, and rooms of all sizes."""
+    fit = [60000, 60000, 900, 60, 90, 90]
+    raw = envelope([[1, [2, [3]]], {"a": "\n" * 30}, PLAIN[2]],
+                   task("\u20b9", stamped_headers=["a", "b"], stamps={"a": 1, "b": 2}, more=1))
+    lines = {"all": fit}
+    for n, name in enumerate(("message", "inflated", "elements", "depth", "headers", "stamps")):
+        lines[name] = fit[:n] + [1] + fit[n + 1:]
+    lines["body-elements"] = fit[:2] + [20] + fit[3:]
+    for name, limits in lines.items():
+        corpus.add("limits", name, f"{' '.join(map(str, limits))}\n0 0\n{raw}")
+        corpus.add("limits", f"list-{name}", f"{' '.join(map(str, limits))}\n0 0\n[[[1, 2, {{}}]]]")
+    for room in (1, 10, 60, 200, 300, 500, 700, 900, 1200, 2000, 2500, 3000, 5000):
+        corpus.add("limits", f"room-{room}",
+                   f"{' '.join(map(str, fit))}\n{room} {room}\n{raw}")
+        corpus.add("limits", f"list-room-{room}", f"{' '.join(map(str, fit))}\n{room % 97} {room}\n"
+                   + json.dumps([["a" * 20, {"b": [1, 2.5]}], 7]))
+
+
 def add_rest(corpus):
     for what, text in {
         "zulu": "2026-11-24T05:17:54Z", "space": "2026-11-24 05:17:54", "date": "2026-11-24",
@@ -533,7 +578,7 @@ def main():
         for line in path.read_text().splitlines():
             add_recording(corpus, line)
     for add in (add_compressed, add_packed, add_typed, add_headers, add_results, add_signatures,
-                add_events, add_publish, add_rest):
+                add_events, add_publish, add_limits, add_rest):
         add(corpus)
     corpus.write()
     print(f"{len(corpus.files)} seeds, {sum(map(len, corpus.files.values()))} bytes")

@@ -191,6 +191,49 @@ def check_loads(tool):
     assert ROUNDS // 4 < accepted < len(texts) - ROUNDS // 4, accepted
 
 
+def depth_of(value):
+    """How deep a document is nested."""
+    level, deepest = [value], 0
+    while level:
+        inner = [v for v in level if isinstance(v, (dict, list))]
+        deepest += bool(inner)
+        level = [item for v in inner for item in (v.values() if isinstance(v, dict) else v)]
+    return deepest
+
+
+# CPython's guard against slow conversions, which other Pythons do not have: we carry
+# integers as text. Source: sys.int_info.default_max_str_digits.
+LONG_INTEGER = "Exceeds the limit (4300"
+# The corpora whose inputs are JSON, or were once.
+JSON_CORPORA = ["envelope", "json", "message", "result", "signature"]
+
+
+def check_corpus(tool):
+    """What we accept of the fuzz corpora, Python's json accepts; what Python accepts
+    and we do not is nested deeper than our limit."""
+    corpus = pathlib.Path(__file__).resolve().parent.parent / "fuzz" / "corpus"
+    texts = [path.read_bytes() for name in JSON_CORPORA
+             for path in sorted((corpus / name).iterdir())]
+    texts += [b"[" + b"7" * 4300 + b"]", b"[" + b"7" * 4301 + b"]", b"[" * 128 + b"]" * 128,
+              b"[" * 129 + b"]" * 129]
+    questions = [{"op": "loads", "bytes": base64.b64encode(t).decode()} for t in texts]
+    accepted, refused, long_integers, deep = 0, 0, 0, 0
+    for text, got in zip(texts, ask(tool, questions)):
+        try:
+            value = json.loads(text.decode("utf-8"))
+        except (ValueError, RecursionError) as exc:
+            long_integers += got["ok"]
+            assert not got["ok"] or LONG_INTEGER in str(exc), (text, exc)
+            refused += 1
+            continue
+        if not got["ok"]:
+            deep += 1
+            assert depth_of(value) > 128, text
+        accepted += got["ok"]
+    assert accepted > 300 and refused > 10, (accepted, refused)
+    assert long_integers >= 1 and deep >= 1, (long_integers, deep)
+
+
 def python_message(app, options):
     """What Python puts on a queue for the same options."""
     eta = options.get("eta_us")
@@ -678,7 +721,7 @@ def check_glob(tool):
         assert got["ok"] == want, (question, want)
 
 
-CHECKS = [check_saferepr, check_repr_of_text, check_float, check_loads,
+CHECKS = [check_saferepr, check_repr_of_text, check_float, check_loads, check_corpus,
           check_encode, check_encode_v1, check_encode_msgpack, check_again, check_retry, check_decode, check_msgpack, check_glob]
 
 
