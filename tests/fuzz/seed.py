@@ -117,8 +117,6 @@ def add_json(corpus, name, text):
         return
     corpus.add("json", name, text, outline(value))
     corpus.add("python_repr", name, b"\xff" + text, outline(value))
-    corpus.add("python_repr", f"cut-{name}", b"\x14" + text, ("cut", outline(value)))
-    corpus.add("msgpack", f"text-{name}", text, ("text", outline(value)))
     try:
         corpus.add("msgpack", name, msgpack.packb(value), outline(value))
     except (OverflowError, UnicodeEncodeError):
@@ -175,8 +173,8 @@ def add_task(corpus, name, raw):
     corpus.add("message", name, raw, kind)
     corpus.add("envelope", name, raw, shape(envelope))
     corpus.add("base64", name, envelope.get("body") or "", len(body) % 3)
-    corpus.add("event", f"received-{name}", f"received\n{EVENT_BASE}" + raw, ("received", kind))
-    corpus.add("event", f"sent-{name}", f"sent\n{EVENT_BASE}" + raw, ("sent", kind))
+    corpus.add("event", f"received-{name}", f"received\n{EVENT_BASE}" + raw, ("received", shape(headers)))
+    corpus.add("event", f"sent-{name}", f"sent\n{EVENT_BASE}" + raw, ("sent", shape(headers)))
     corpus.add("seal", name, json.dumps(headers), shape(headers))
     for key in ("eta", "expires"):
         if isinstance(headers.get(key), str):
@@ -395,7 +393,8 @@ def add_headers(corpus):
             if what in ("text", "number", "list"):
                 corpus.add("seal", f"{key}-{what}", json.dumps(task(**{key: value})))
                 body = {**task(**{key: value}), "args": [1], "kwargs": {"k": 2}, "utc": True}
-                corpus.add("message", f"protocol-1-{key}-{what}", envelope(body, {}))
+                if what == "number":
+                    corpus.add("message", f"protocol-1-{key}", envelope(body, {}))
                 if what == "text":
                     corpus.add("message", f"between-{key}", envelope(body, task()))
     for key in ("callbacks", "errbacks", "chain", "chord"):
@@ -404,6 +403,8 @@ def add_headers(corpus):
                        envelope([[1], {}, {**PLAIN[2], key: value}], task()))
             corpus.add("message", f"protocol-1-{key}-{what}",
                        envelope({**task(), "args": [], "kwargs": {}, key: value}, {}))
+    corpus.add("message", "eta-1970", envelope(PLAIN, task(eta="1970-01-01T00:00:00+00:00")))
+    corpus.add("message", "timelimit-text", envelope(PLAIN, task(timelimit=["10", 5])))
     stamps = {"stamped_headers": ["a", "b", 5], "stamps": {"a": 1, "b": [2], "c": 3}}
     corpus.add("message", "stamps-named", envelope(PLAIN, task(**stamps)))
     corpus.add("message", "stamps-many",
@@ -527,6 +528,52 @@ def add_publish(corpus):
                    "\n".join(change.get(i, line) for i, line in enumerate(lines)))
 
 
+def request(**more):
+    body = {"method": "ping", "arguments": {}, "destination": None, "pattern": None,
+            "matcher": None, "ticket": "ti",
+            "reply_to": {"exchange": "reply.celery.pidbox", "routing_key": "oid"}, **more}
+    return envelope(body, {"clock": 1, "expires": 1795497472.5})
+
+
+GLOBS = ["c@*", "*", "c@node-?.example", "c@node-[0-9].*", "c@[!a-m]*", "c@[]n]*", "[c@node",
+         "**e", "c*7*x", "", "c@node-7.example*"]
+REGEXES = ["c@.*", "c@node-\\d\\.ex", "^c@[a-n]+", "c@(?:node|host)-[0-9]+", "(c|d)@.+?e", "c@[^0-9]*",
+           "c@node-7.example$", "\\w+@\\w+", "c{1,3}@", "c{2}", "(a", "[a", "*", "c@(node)\\1", "c\\s|c@",
+           ".?.?.?", "c@\\S+\\b", "[\\d\\w-]+", "[a-]", "\\Ac@", "(?i)C@", "c@node-7.example\\Z", "c++"]
+NODE = "c@node-7.example"
+
+
+def add_requests(corpus):
+    """Requests for some nodes, broken ones, and the patterns as halves of an input."""
+    for n, (matcher, pattern) in enumerate([("glob", p) for p in GLOBS]
+                                           + [("pcre", p) for p in REGEXES] + [("other", "x")]):
+        corpus.add("control", f"{matcher}-{n}", request(pattern=pattern, matcher=matcher))
+        size = max(len(pattern), len(NODE))
+        corpus.add("control", f"halves-{matcher}-{n}",
+                   pattern.ljust(size, pattern[-1:] or "*") + NODE.ljust(size, "e"))
+    for what, more in {
+        "destination": {"destination": ["d@x", NODE]}, "destination-other": {"destination": ["d@x"]},
+        "destination-text": {"destination": "c@node-7.example,d@x"}, "destination-number": {"destination": 5},
+        "arguments-list": {"arguments": []}, "no-method": {"method": None}, "method-number": {"method": 5},
+        "pattern-number": {"pattern": 5}, "no-reply": {"ticket": None, "reply_to": None},
+        "destination-word": {"destination": "other"},
+    }.items():
+        corpus.add("control", f"with-{what}", request(**more))
+    for what, (body, headers) in {
+        "list": ([], {}), "not-json": (b"x", {}), "clock-text": ({"method": "p"}, {"clock": "x"}),
+        "expires-text": ({"method": "p"}, {"expires": "x"}), "expires-nan": (b'{"method": "p"}', {"expires": -1}),
+        "many": ({"method": "p"}, {f"h{i}": 1 for i in range(120)}),
+    }.items():
+        corpus.add("control", f"request-{what}", envelope(body, headers))
+    for what, lines in {
+        "all": ["ping", '{"a": 1}', '["c@host"]', "ti", "oid", "7", "1795497472.5", "tag", "c@host", '{"ok": "pong"}', "9"],
+        "bare": ["ping", "", "", "", "", "0", "0", "", "c@host", "1", "1"],
+        "other-node": ["ping", "[]", '["d@host", "\\u0063@h"]', "ti", "", "-1", "-1", "", "c@host", '"\\u20b9"', "1"],
+        "no-method": ["", "{}"],
+    }.items():
+        corpus.add("request", what, "\n".join(lines))
+
+
 def add_limits(corpus):
     """A task that passes one limit after the other, and rooms of all sizes."""
     fit = [60000, 60000, 900, 60, 90, 90]
@@ -578,7 +625,8 @@ def main():
         for line in path.read_text().splitlines():
             add_recording(corpus, line)
     for add in (add_compressed, add_packed, add_typed, add_headers, add_results, add_signatures,
-                add_events, add_publish, add_limits, add_rest):
+                add_events, add_publish, add_requests,
+                add_limits, add_rest):
         add(corpus)
     corpus.write()
     print(f"{len(corpus.files)} seeds, {sum(map(len, corpus.files.values()))} bytes")
