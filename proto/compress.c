@@ -105,10 +105,15 @@ enum celery_status celery_decompress(struct celery_str name,
 
     /* Nothing is left of what was made so far. */
     rewind_to(buf, before);
+    if (sink.window)
+        return celery_fail(err, CELERY_TOO_LARGE,
+                           "%s: takes more than %d MiB of memory to read",
+                           compressions[i].mime, CEL_CODEC_MEMORY_MIB);
     if (status == CELERY_TOO_LARGE)
         return celery_fail(err, status,
-                           "%s: past the limit inflated_bytes of %zu",
-                           compressions[i].mime, limit);
+                           "%s: past the limit inflated_bytes of %zu at byte "
+                           "%zu of the output",
+                           compressions[i].mime, limit, limit);
     return celery_fail(err, status, "%s: %s", compressions[i].mime,
                        status == CELERY_NOMEM ? "out of memory"
                                               : "broken or truncated");

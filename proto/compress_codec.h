@@ -7,17 +7,24 @@
 #ifndef CELERY_COMPRESS_CODEC_H
 #define CELERY_COMPRESS_CODEC_H
 
+#include <stdbool.h>
+
 #include "celery/buf.h"
 #include "celery/error.h"
 
 /* What the libraries' 32-bit counters take. */
 enum { CEL_CODEC_INPUT_MAX = 1 << 30 };
 
+/* What a stream's header may ask for. xz of preset 9 asks for 65 MiB; it is
+ * also zstd's own default. */
+enum { CEL_CODEC_MEMORY_MIB = 128 };
+
 /* Where a decompressor puts its output. */
 struct cel_sink {
     struct celery_buf *buf;
     size_t left; /* bytes that may still be made */
     size_t next; /* the next piece's size is guessed from it */
+    bool window; /* refused: its dictionary is past CEL_CODEC_MEMORY_MIB */
 };
 
 /* Room for the next piece; NULL: the buffer's status says why. */

@@ -12,14 +12,12 @@
 
 #include "compress_codec.h"
 
-/* xz of preset 9 asks for 65 MiB to decode; more is no message of ours. */
-static const uint64_t lzma_memory = (uint64_t)128 << 20;
-
-static enum celery_status lzma_failure(lzma_ret rc)
+static enum celery_status lzma_failure(lzma_ret rc, struct cel_sink *sink)
 {
+    sink->window = rc == LZMA_MEMLIMIT_ERROR;
     if (rc == LZMA_MEM_ERROR)
         return CELERY_NOMEM;
-    return rc == LZMA_MEMLIMIT_ERROR ? CELERY_TOO_LARGE : CELERY_MALFORMED;
+    return sink->window ? CELERY_TOO_LARGE : CELERY_MALFORMED;
 }
 
 static enum celery_status compress_lzma(struct celery_str bytes,
@@ -58,7 +56,7 @@ static enum celery_status unlzma_all(lzma_stream *lz, struct cel_sink *sink,
         /* LZMA_BUF_ERROR is no progress: an early end, not broken bytes. */
         *ret_broken = rc != LZMA_OK && rc != LZMA_BUF_ERROR;
         if (rc != LZMA_OK)
-            return lzma_failure(rc);
+            return lzma_failure(rc, sink);
         if (lz->avail_in == 0 && lz->avail_out != 0)
             return CELERY_MALFORMED;
     }
@@ -69,7 +67,8 @@ static enum celery_status unlzma_stream(struct celery_str *bytes,
 {
     lzma_stream lz = LZMA_STREAM_INIT;
 
-    if (lzma_auto_decoder(&lz, lzma_memory, 0) != LZMA_OK)
+    if (lzma_auto_decoder(&lz, (uint64_t)CEL_CODEC_MEMORY_MIB << 20, 0)
+        != LZMA_OK)
         return CELERY_NOMEM;
     lz.next_in = (const uint8_t *)bytes->data;
     lz.avail_in = bytes->len;
@@ -104,15 +103,14 @@ static enum celery_status compress_zstd(struct celery_str bytes,
     return CELERY_OK;
 }
 
-static enum celery_status zstd_failure(size_t rc)
+static enum celery_status zstd_failure(size_t rc, struct cel_sink *sink)
 {
     ZSTD_ErrorCode code = ZSTD_getErrorCode(rc);
 
     if (code == ZSTD_error_memory_allocation)
         return CELERY_NOMEM;
-    if (code == ZSTD_error_frameParameter_windowTooLarge)
-        return CELERY_TOO_LARGE;
-    return CELERY_MALFORMED;
+    sink->window = code == ZSTD_error_frameParameter_windowTooLarge;
+    return sink->window ? CELERY_TOO_LARGE : CELERY_MALFORMED;
 }
 
 static enum celery_status unzstd_all(ZSTD_DStream *zs, ZSTD_inBuffer *in,
@@ -125,7 +123,7 @@ static enum celery_status unzstd_all(ZSTD_DStream *zs, ZSTD_inBuffer *in,
             return celery_buf_status(sink->buf);
         size_t rc = ZSTD_decompressStream(zs, &out, in);
         if (ZSTD_isError(rc))
-            return zstd_failure(rc);
+            return zstd_failure(rc, sink);
         enum celery_status status = cel_sink_made(sink, out.pos);
         if (status != CELERY_OK)
             return status;

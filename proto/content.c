@@ -132,8 +132,8 @@ enum celery_status cel_content_decode(const struct celery_content *content,
         return celery_fail(
             err, CELERY_TOO_LARGE,
             "body of %zu bytes: past the limit inflated_bytes of "
-            "%zu",
-            body.len, limits->inflated_bytes);
+            "%zu at byte %zu",
+            body.len, limits->inflated_bytes, limits->inflated_bytes);
     return read(body, limits, arena, picks, n_picks, ret_root, err);
 }
 

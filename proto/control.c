@@ -185,6 +185,16 @@ void celery_control_reply(struct celery_buf *buf,
                  request->reply_routing_key);
 }
 
+static void put_text_or_null(struct celery_json_writer *w, const char *key,
+                             const char *text)
+{
+    celery_json_key(w, key);
+    if (text == NULL)
+        celery_json_put_null(w);
+    else
+        celery_json_put_text(w, text);
+}
+
 static void put_request(struct celery_json_writer *w,
                         const struct celery_control_out *out)
 {
@@ -197,10 +207,8 @@ static void put_request(struct celery_json_writer *w,
     celery_json_key(w, "destination");
     celery_json_put_raw(w, out->destination.len == 0 ? CELERY_STR("null")
                                                      : out->destination);
-    celery_json_key(w, "pattern");
-    celery_json_put_null(w);
-    celery_json_key(w, "matcher");
-    celery_json_put_null(w);
+    put_text_or_null(w, "pattern", out->pattern);
+    put_text_or_null(w, "matcher", out->matcher);
     if (out->ticket != NULL) {
         celery_json_key(w, "ticket");
         celery_json_put_text(w, out->ticket);

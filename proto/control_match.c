@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Is a request meant for a node? Patterns come from the network: the glob is
- * matched in at most length × length steps, and of regular expressions only
- * what cannot grow (no counts, no back references, few '+', each of which may
- * double what stands before it) is handed to regcomp().
+ * matched in at most length × length steps, character by character.
  * Source: kombu/pidbox.py Node.handle_message, kombu/matcher.py,
  * Lib/fnmatch.py.
  */
-#include <regex.h>
 #include <string.h>
 
 #include "celery/control.h"
-
-enum { REGEX_MAX = 256, PLUS_MAX = 8 };
+#include "control_regex.h"
 
 /* At '[' in a glob. Behind the set, or NULL when it has no end. */
-static const char *match_set(const char *p, const char *end, char c,
+static const char *match_set(const char *p, const char *end, uint32_t c,
                              bool *ret_matched)
 {
     bool negated = false;
@@ -27,14 +23,13 @@ static const char *match_set(const char *p, const char *end, char c,
         p++;
     }
     for (bool first = true; p != end && (first || *p != ']'); first = false) {
-        unsigned char low = (unsigned char)*p;
-        unsigned char high = low;
-        if (end - p >= 3 && p[1] == '-' && p[2] != ']') {
-            high = (unsigned char)p[2];
-            p += 2;
+        uint32_t low = cel_take_char(&p, end);
+        uint32_t high = low;
+        if (end - p >= 2 && p[0] == '-' && p[1] != ']') {
+            p++;
+            high = cel_take_char(&p, end);
         }
-        p++;
-        if ((unsigned char)c >= low && (unsigned char)c <= high)
+        if (c >= low && c <= high)
             matched = true;
     }
     if (p == end)
@@ -44,7 +39,7 @@ static const char *match_set(const char *p, const char *end, char c,
 }
 
 /* One pattern element that is no star, against one character. */
-static const char *match_one(const char *p, const char *end, char c,
+static const char *match_one(const char *p, const char *end, uint32_t c,
                              bool *ret_matched)
 {
     if (*p == '[') {
@@ -52,31 +47,37 @@ static const char *match_one(const char *p, const char *end, char c,
         if (after != NULL)
             return after;
     }
-    *ret_matched = *p == '?' || *p == c;
-    return p + 1;
+    uint32_t want = cel_take_char(&p, end);
+    *ret_matched = want == '?' || want == c;
+    return p;
 }
 
-static bool glob_matches(struct celery_str pattern, const char *text)
+static bool glob_matches(struct celery_str pattern, struct celery_str node)
 {
     const char *p = pattern.data;
     const char *end = p + pattern.len;
+    const char *text = node.data;
+    const char *text_end = node.data + node.len;
     const char *star = NULL;    /* behind the last star */
     const char *star_at = NULL; /* what it has swallowed up to */
 
-    while (*text != '\0') {
+    while (text != text_end) {
         bool matched = false;
+        const char *rest = text;
         if (p != end && *p == '*') {
             star = ++p;
             star_at = text;
             continue;
         }
-        const char *after = p == end ? p : match_one(p, end, *text, &matched);
+        uint32_t c = cel_take_char(&rest, text_end);
+        const char *after = p == end ? p : match_one(p, end, c, &matched);
         if (matched) {
             p = after;
-            text++;
+            text = rest;
         } else if (star != NULL) {
             p = star;
-            text = ++star_at;
+            (void)cel_take_char(&star_at, text_end);
+            text = star_at;
         } else {
             return false;
         }
@@ -84,57 +85,6 @@ static bool glob_matches(struct celery_str pattern, const char *text)
     while (p != end && *p == '*')
         p++;
     return p == end;
-}
-
-/* Python's syntax as far as POSIX has it: "\d" and "(?:" are spelled out. */
-static bool translate(struct celery_str pattern, struct celery_buf *buf)
-{
-    unsigned plus = 0;
-
-    celery_buf_append(buf, CELERY_STR("^("));
-    for (size_t i = 0; i < pattern.len; i++) {
-        char c = pattern.data[i];
-        char next = '\0';
-        if (i + 1 < pattern.len)
-            next = pattern.data[i + 1];
-        if (c == '\0' || c == '{' || (c == '\\' && next >= '0' && next <= '9'))
-            return false;
-        plus += c == '+';
-        if (plus > PLUS_MAX)
-            return false;
-        if (c == '\\' && next == 'd') {
-            celery_buf_append(buf, CELERY_STR("[0-9]"));
-            i++;
-        } else if (c == '\\' && i + 1 < pattern.len) {
-            celery_buf_append(buf, (struct celery_str){pattern.data + i, 2});
-            i++;
-        } else if (c == '(' && next == '?' && i + 2 < pattern.len
-                   && pattern.data[i + 2] == ':') {
-            celery_buf_append(buf, CELERY_STR("("));
-            i += 2;
-        } else {
-            celery_buf_append(buf, (struct celery_str){&c, 1});
-        }
-    }
-    celery_buf_append(buf, CELERY_STR(")"));
-    return celery_buf_status(buf) == CELERY_OK;
-}
-
-static bool regex_matches(struct celery_str pattern, const char *text)
-{
-    struct celery_buf posix = CELERY_BUF_INIT;
-    regex_t regex;
-    bool matched = false;
-
-    if (pattern.len > REGEX_MAX)
-        return false;
-    if (translate(pattern, &posix)
-        && regcomp(&regex, posix.data, REG_EXTENDED | REG_NOSUB) == 0) {
-        matched = regexec(&regex, text, 0, NULL, 0) == 0;
-        regfree(&regex);
-    }
-    celery_buf_done(&posix);
-    return matched;
 }
 
 static bool equal(struct celery_str a, const char *b)
@@ -155,6 +105,7 @@ bool celery_control_is_for(const struct celery_control_request *request,
                            const char *nodename)
 {
     struct celery_json destination = request->destination;
+    struct celery_str node = {nodename, strlen(nodename)};
     struct celery_json value;
 
     if (celery_json_truthy(destination)) {
@@ -170,7 +121,7 @@ bool celery_control_is_for(const struct celery_control_request *request,
     if (request->pattern.len == 0 || request->matcher.len == 0)
         return true;
     if (equal(request->matcher, "glob"))
-        return glob_matches(request->pattern, nodename);
+        return glob_matches(request->pattern, node);
     return equal(request->matcher, "pcre")
-        && regex_matches(request->pattern, nodename);
+        && cel_regex_match(request->pattern, node);
 }

@@ -133,7 +133,7 @@ static enum celery_status check_source(struct source *s,
     s->head = cel_fields_copy(&s->fields, arena);
     if (s->head == NULL)
         return celery_fail(err, CELERY_NOMEM, "no memory for the headers");
-    return cel_fields_limit(s->head, limits, err);
+    return cel_fields_limit(s->head, headers, limits, err);
 }
 
 static enum celery_status read_texts(const struct source *s,
@@ -180,8 +180,8 @@ enum celery_status celery_envelope_decode(struct celery_str raw,
         return celery_fail(
             err, CELERY_TOO_LARGE,
             "message of %zu bytes: past the limit message_bytes of "
-            "%zu",
-            raw.len, limits->message_bytes);
+            "%zu at byte %zu",
+            raw.len, limits->message_bytes, limits->message_bytes);
     enum celery_status status = parse(raw, limits, &s, &root, err);
     if (status == CELERY_OK)
         status = check_source(&s, root, limits, arena, err);

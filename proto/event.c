@@ -127,7 +127,9 @@ static void put_repr(struct celery_json_writer *w, const char *key,
 /* Is text what isoformat() makes of an aware datetime? */
 static bool is_isoformat(struct celery_str text)
 {
-    if (text.len != 25 && text.len != 32)
+    if ((text.len != 25 && text.len != 32) || text.data[4] != '-'
+        || text.data[7] != '-' || text.data[10] != 'T' || text.data[13] != ':'
+        || text.data[16] != ':' || (text.len == 32 && text.data[19] != '.'))
         return false;
     char sign = text.data[text.len - 6];
     return (sign == '+' || sign == '-') && text.data[text.len - 3] == ':';

@@ -119,7 +119,8 @@ enum celery_status celery_message_decode(const struct celery_envelope *envelope,
     if (fields == NULL)
         return finish(
             celery_fail(err, CELERY_NOMEM, "no memory for the headers"), ret);
-    enum celery_status status = cel_fields_limit(fields, limits, err);
+    enum celery_status status =
+        cel_fields_limit(fields, envelope->headers, limits, err);
     bool v2 = fields->values[CEL_FIELD_TASK].type != CELERY_JSON_NONE;
     if (status == CELERY_OK && v2)
         status = cel_fields_identity(fields, arena, ret, err);

@@ -38,15 +38,30 @@ const struct cel_fields *cel_fields_copy(const struct cel_fields *fields,
     return copy;
 }
 
+/* The byte of headers where the first one past the limit begins. */
+static size_t first_past(struct celery_json headers, unsigned limit)
+{
+    struct celery_json key = headers;
+    struct celery_json value;
+    struct celery_json_iter iter = celery_json_iter(headers);
+
+    for (unsigned i = 0; i <= limit && celery_json_next(&iter, &key, &value);)
+        i++;
+    return (size_t)(key.text.data - headers.text.data);
+}
+
 enum celery_status cel_fields_limit(const struct cel_fields *fields,
+                                    struct celery_json headers,
                                     const struct celery_limits *limits,
                                     struct celery_error *err)
 {
     if (fields->members <= limits->headers)
         return CELERY_OK;
     return celery_fail(err, CELERY_TOO_LARGE,
-                       "%zu headers: past the limit headers of %u",
-                       fields->members, limits->headers);
+                       "%zu headers: past the limit headers of %u at byte %zu "
+                       "of them",
+                       fields->members, limits->headers,
+                       first_past(headers, limits->headers));
 }
 
 static enum celery_status bad(enum cel_field field, struct celery_error *err)

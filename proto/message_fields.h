@@ -61,6 +61,7 @@ const struct cel_fields *cel_fields_copy(const struct cel_fields *fields,
 
 /* Are there as few headers as may be? */
 enum celery_status cel_fields_limit(const struct cel_fields *fields,
+                                    struct celery_json headers,
                                     const struct celery_limits *limits,
                                     struct celery_error *err) CELERY_MUST_CHECK;
 

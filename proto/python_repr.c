@@ -5,8 +5,9 @@
  * numbers are cut to what is left; then ", ..." and the closing brackets of
  * what is open. A container below maxlevels is "[...]".
  *
- * Not imitated: of equal keys both are shown. Source: celery/utils/saferepr.py
- * 5.7.0, celery/utils/text.py truncate.
+ * Of equal keys the first has its place and the last its value, as in a dict;
+ * that is looked for in small objects only, and both are shown in others.
+ * Source: celery/utils/saferepr.py 5.7.0, celery/utils/text.py truncate.
  */
 #include "celery/python_repr.h"
 
@@ -17,11 +18,18 @@
 #include "celery/json_write.h"
 #include "python_text.h"
 
-enum { MAX_DEPTH = 1024 };
+enum {
+    MAX_DEPTH = 1024,
+    /* Where equal keys are looked for, since that reads an object twice:
+     * objects of so many bytes, and so many bytes in all. */
+    LOOK_BYTES = 4096,
+    LOOK_TOTAL = 65536,
+};
 
 struct frame {
     struct celery_json_iter iter;
-    size_t members; /* begun */
+    const char *first; /* where iter began, if keys are repeated */
+    size_t members;    /* begun */
     const char *close;
 };
 
@@ -33,6 +41,7 @@ struct repr {
     bool cut;
     bool as_tuple;
     unsigned maxlevels;
+    size_t look_left; /* bytes in which equal keys may still be looked for */
     unsigned depth;
     struct frame frames[MAX_DEPTH];
 };
@@ -264,6 +273,14 @@ static bool is_single(struct celery_json_iter iter)
         && !celery_json_next(&iter, NULL, &value);
 }
 
+static bool look_for_equal_keys(struct repr *r, struct celery_json object)
+{
+    if (object.text.len > LOOK_BYTES || object.text.len > r->look_left)
+        return false;
+    r->look_left -= object.text.len;
+    return cel_keys_may_repeat(object);
+}
+
 static void put_container(struct repr *r, struct celery_json value)
 {
     bool object = value.type == CELERY_JSON_OBJECT;
@@ -280,6 +297,9 @@ static void put_container(struct repr *r, struct celery_json value)
         return; /* not open, so it is not closed either */
     struct frame *frame = &r->frames[r->depth++];
     frame->iter = celery_json_iter(value);
+    frame->first = NULL;
+    if (object && look_for_equal_keys(r, value))
+        frame->first = frame->iter.p;
     frame->members = 0;
     frame->close = object ? "}" : "]";
     if (tuple)
@@ -333,6 +353,12 @@ static void put_member(struct repr *r, struct frame *frame,
 {
     struct cel_chars chars;
 
+    if (frame->first != NULL) {
+        struct celery_json_iter all = frame->iter;
+        all.p = frame->first;
+        if (cel_key_is_repetition(all, key, &value))
+            return;
+    }
     if (frame->members++ != 0)
         put_literal(r, ", ");
     if (frame->iter.object) {
@@ -362,7 +388,7 @@ static void walk(struct repr *r, struct celery_json value)
         close_frame(r);
 }
 
-/* The frames of an opened container are set when it is opened; to zero all 40
+/* The frames of an opened container are set when it is opened; to zero all 48
  * KB of them, as hardened builds do, costs more than the rest of an encode. */
 #if defined(__has_attribute)
 #if __has_attribute(uninitialized)
@@ -382,6 +408,7 @@ static void start(struct repr *r, struct celery_buf *buf)
     r->cut = false;
     r->as_tuple = false;
     r->maxlevels = 0;
+    r->look_left = LOOK_TOTAL;
     r->depth = 0;
 }
 

@@ -54,6 +54,19 @@ enum cel_typed cel_typed_get(struct celery_json object,
 bool cel_repr_typed(struct celery_buf *buf, struct celery_json type,
                     struct celery_json value);
 
+/* Appends the repr() of the Decimal that text stands for; false, with nothing
+ * appended, when it stands for none. */
+bool cel_repr_decimal(struct celery_buf *buf, struct celery_str text);
+
+/* May two keys of object be equal? In one walk: an escaped key counts as equal
+ * to any. false for an object of more than 32 members. */
+bool cel_keys_may_repeat(struct celery_json object);
+
+/* Is the member called key, which all comes to, not the first one of its name?
+ * If it is the first, *value becomes the last one's. */
+bool cel_key_is_repetition(struct celery_json_iter all, struct celery_json key,
+                           struct celery_json *value);
+
 /* Appends repr(value) without limits, where celery_python_repr appends
  * saferepr(value). */
 void cel_repr_exact(struct celery_buf *buf, struct celery_json value);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The Python objects behind kombu's typed values, as their repr() shows them.
- * Source: kombu/utils/json.py; Lib/datetime.py, _pydecimal.py, uuid.py.
+ * Source: kombu/utils/json.py; Lib/datetime.py, uuid.py.
  */
 #include <string.h>
 
@@ -38,7 +38,8 @@ enum cel_typed cel_typed_get(struct celery_json object,
     return CEL_TYPED_OTHER;
 }
 
-enum { TEXT_MAX = 64 }; /* longer than any text that datetime writes */
+static const int64_t usec_per_sec = 1000000; /* microseconds */
+static const int64_t usec_per_day = 86400 * (int64_t)1000000;
 
 struct cursor {
     const char *p;
@@ -66,7 +67,7 @@ static bool read_two(struct cursor *c, int *ret)
 struct moment {
     int year, month, day;
     int hour, minute, second, micro;
-    int offset; /* seconds east */
+    int64_t offset; /* microseconds east */
     bool aware;
 };
 
@@ -81,12 +82,12 @@ static bool read_date(struct cursor *c, struct moment *m)
         && read_two(c, &m->day);
 }
 
-static bool read_micro(struct cursor *c, struct moment *m)
+static bool read_micro(struct cursor *c, int *ret)
 {
     int unit = 100000;
 
     while (c->p != c->end && *c->p >= '0' && *c->p <= '9') {
-        m->micro += (*c->p - '0') * unit;
+        *ret += (*c->p - '0') * unit;
         unit /= 10;
         c->p++;
     }
@@ -98,6 +99,7 @@ static bool read_offset(struct cursor *c, struct moment *m)
     int hours = 0;
     int minutes = 0;
     int seconds = 0;
+    int micro = 0;
 
     if (c->p == c->end)
         return true;
@@ -111,7 +113,11 @@ static bool read_offset(struct cursor *c, struct moment *m)
         return false;
     if (read_char(c, ':') && !read_two(c, &seconds))
         return false;
-    m->offset = (hours * 60 + minutes) * 60 + seconds;
+    if (read_char(c, '.') && !read_micro(c, &micro))
+        return false;
+    m->offset = ((hours * 60 + minutes) * 60 + seconds) * usec_per_sec + micro;
+    if (m->offset < usec_per_sec)
+        m->offset = 0; /* as _datetimemodule.c has it */
     if (west)
         m->offset = -m->offset;
     return true;
@@ -125,10 +131,34 @@ static bool read_clock(struct cursor *c, struct moment *m)
     if (read_char(c, ':')) {
         if (!read_two(c, &m->second))
             return false;
-        if (read_char(c, '.') && !read_micro(c, m))
+        if (read_char(c, '.') && !read_micro(c, &m->micro))
             return false;
     }
     return read_offset(c, m);
+}
+
+/* A timedelta is normalized: only its days may be negative. */
+static void put_zone(struct celery_buf *buf, int64_t offset)
+{
+    int days = offset < 0 ? -1 : 0;
+    int64_t micro = offset - days * usec_per_day;
+    const char *comma = "";
+
+    celery_buf_append(buf, CELERY_STR(", tzinfo=datetime.timezone("
+                                      "datetime.timedelta("));
+    if (days != 0) {
+        celery_buf_append(buf, CELERY_STR("days=-1"));
+        comma = ", ";
+    }
+    if (micro / usec_per_sec != 0) {
+        celery_buf_printf(buf, "%sseconds=%d", comma,
+                          (int)(micro / usec_per_sec));
+        comma = ", ";
+    }
+    if (micro % usec_per_sec != 0)
+        celery_buf_printf(buf, "%smicroseconds=%d", comma,
+                          (int)(micro % usec_per_sec));
+    celery_buf_append(buf, CELERY_STR("))"));
 }
 
 /* repr() leaves out seconds and microseconds from the right while zero. */
@@ -141,14 +171,8 @@ static void put_clock(struct celery_buf *buf, const struct moment *m)
         celery_buf_printf(buf, ", %d", m->micro);
     if (m->aware && m->offset == 0)
         celery_buf_append(buf, CELERY_STR(", tzinfo=datetime.timezone.utc"));
-    if (m->aware && m->offset != 0) {
-        int days = m->offset < 0 ? -1 : 0;
-        celery_buf_printf(buf, ", tzinfo=datetime.timezone("
-                               "datetime.timedelta(");
-        if (days != 0)
-            celery_buf_append(buf, CELERY_STR("days=-1, "));
-        celery_buf_printf(buf, "seconds=%d))", m->offset - days * 86400);
-    }
+    if (m->aware && m->offset != 0)
+        put_zone(buf, m->offset);
     celery_buf_append(buf, CELERY_STR(")"));
 }
 
@@ -191,16 +215,8 @@ static bool repr_time(struct celery_buf *buf, struct cursor c)
 
 static bool repr_decimal(struct celery_buf *buf, struct cursor c)
 {
-    if (c.p == c.end)
-        return false;
-    for (const char *p = c.p; p != c.end; p++) {
-        bool digit = *p >= '0' && *p <= '9';
-        bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
-        if (!digit && !letter && *p != '.' && *p != '-' && *p != '+')
-            return false;
-    }
-    celery_buf_printf(buf, "Decimal('%.*s')", (int)(c.end - c.p), c.p);
-    return true;
+    return cel_repr_decimal(buf,
+                            (struct celery_str){c.p, (size_t)(c.end - c.p)});
 }
 
 static bool repr_uuid(struct celery_buf *buf, struct cursor c)
@@ -232,29 +248,48 @@ static const struct {
     {"decimal", repr_decimal},   {"uuid", repr_uuid},
 };
 
-bool cel_repr_typed(struct celery_buf *buf, struct celery_json type,
-                    struct celery_json value)
+/* false: the value is no string, or not ASCII. */
+static bool read_text(struct celery_json value, struct celery_buf *ret)
 {
-    char text[TEXT_MAX];
-    size_t len = 0;
     uint32_t code = 0;
     struct cel_chars chars;
 
-    if (celery_json_is(type, "uuid") && value.type == CELERY_JSON_OBJECT)
-        value = celery_json_get(value, "hex");
     if (value.type != CELERY_JSON_STRING)
         return false;
     cel_chars_json(&chars, value);
     while (cel_chars_next(&chars, &code)) {
-        if (code >= 0x80 || len == sizeof text)
+        if (code >= 0x80)
             return false;
-        text[len++] = (char)code;
+        const char c = (char)code;
+        celery_buf_append(ret, (struct celery_str){&c, 1});
     }
+    return celery_buf_status(ret) == CELERY_OK;
+}
 
-    struct cursor c = {text, text + len};
+static bool repr_text(struct celery_buf *buf, struct celery_json type,
+                      struct celery_str text)
+{
+    struct cursor c = {text.data, text.data + text.len};
+
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (celery_json_is(type, kinds[i].type))
             return kinds[i].repr(buf, c);
     }
     return false;
+}
+
+bool cel_repr_typed(struct celery_buf *buf, struct celery_json type,
+                    struct celery_json value)
+{
+    struct celery_buf text = CELERY_BUF_INIT;
+
+    if (celery_json_is(type, "uuid") && value.type == CELERY_JSON_OBJECT)
+        value = celery_json_get(value, "hex");
+    bool known = read_text(value, &text);
+    if (celery_buf_status(&text) != CELERY_OK)
+        buf->status = celery_buf_status(&text);
+    else if (known)
+        known = repr_text(buf, type, celery_buf_str(&text));
+    celery_buf_done(&text);
+    return known;
 }

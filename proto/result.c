@@ -11,6 +11,7 @@
 #include "celery/compress.h"
 #include "celery/json_write.h"
 #include "celery/timestamp.h"
+#include "json_text.h"
 #include "python_text.h"
 
 static void put_str_or_null(struct celery_json_writer *w, const char *key,
@@ -55,6 +56,66 @@ static void put_date_done(struct celery_json_writer *w, int64_t usec)
     celery_json_put_text(w, text);
 }
 
+/* What a stamp must not be called: a message could claim a state otherwise, as
+ * dict.update() lets it in Python. */
+static const struct celery_str members[] = {
+    CEL_NAME("status"),    CEL_NAME("result"),
+    CEL_NAME("traceback"), CEL_NAME("children"),
+    CEL_NAME("date_done"), CEL_NAME("group_id"),
+    CEL_NAME("parent_id"), CEL_NAME("name"),
+    CEL_NAME("args"),      CEL_NAME("kwargs"),
+    CEL_NAME("worker"),    CEL_NAME("retries"),
+    CEL_NAME("queue"),     CEL_NAME("stamped_headers"),
+    CEL_NAME("task_id"),
+};
+
+enum {
+    MEMBERS = sizeof members / sizeof members[0],
+    STAMPS_MAX = 1000, /* each is looked for among all names */
+};
+
+static bool is_listed(struct celery_json names, struct celery_json name)
+{
+    struct celery_json_iter iter = celery_json_iter(names);
+    struct celery_json value;
+
+    for (int i = 0; i < STAMPS_MAX && celery_json_next(&iter, NULL, &value);
+         i++) {
+        if (value.type == CELERY_JSON_STRING && value.text.len == name.text.len
+            && memcmp(value.text.data, name.text.data, name.text.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void put_stamps(struct celery_json_writer *w,
+                       const struct celery_result_out *out)
+{
+    struct celery_json_iter iter = celery_json_iter(out->stamps);
+    struct celery_json key;
+    struct celery_json value;
+
+    if (out->stamps.type != CELERY_JSON_OBJECT
+        || !celery_json_truthy(out->stamps))
+        return;
+    celery_json_key(w, "stamped_headers");
+    if (out->stamped_headers.type != CELERY_JSON_ARRAY) {
+        celery_json_put_null(w);
+        return;
+    }
+    celery_json_put_value(w, out->stamped_headers);
+    for (int i = 0; i < STAMPS_MAX && celery_json_next(&iter, &key, &value);
+         i++) {
+        if (!is_listed(out->stamped_headers, key)
+            || cel_json_find_key(key, members, MEMBERS, 0) != MEMBERS)
+            continue;
+        celery_json_put_value(w, key);
+        celery_buf_append(w->buf, CELERY_STR(": "));
+        w->comma = false;
+        celery_json_put_value(w, value);
+    }
+}
+
 /* What result_extended adds. */
 static void put_request(struct celery_json_writer *w,
                         const struct celery_result_out *out)
@@ -67,6 +128,7 @@ static void put_request(struct celery_json_writer *w,
     celery_json_key(w, "retries");
     celery_json_put_int(w, out->retries);
     put_str_or_null(w, "queue", out->queue);
+    put_stamps(w, out);
 }
 
 void celery_result_encode(struct celery_buf *buf,
@@ -97,6 +159,28 @@ void celery_result_encode(struct celery_buf *buf,
 
 /* Celery 5.7.0's mark of a compressed document. */
 static const char magic[] = "\0celery-compressed\0";
+
+enum celery_status celery_result_compress(struct celery_str document,
+                                          const char *compression,
+                                          struct celery_buf *buf,
+                                          struct celery_error *err)
+{
+    struct celery_str name = {compression, strlen(compression)};
+    const char *mime = celery_compression_mime(name);
+    size_t before = buf->len;
+
+    if (mime == NULL)
+        return celery_fail(err, CELERY_UNSUPPORTED,
+                           "compression \"%.80s\" is not supported",
+                           compression);
+    celery_buf_append(buf, (struct celery_str){magic, sizeof magic - 1});
+    celery_buf_append(buf, (struct celery_str){mime, strlen(mime) + 1});
+    enum celery_status status = celery_buf_status(buf);
+    if (status == CELERY_OK)
+        return celery_compress(name, document, buf, err);
+    buf->len = before;
+    return celery_fail(err, status, "no memory for a result");
+}
 
 /* *document becomes the plain text, in the arena. */
 static enum celery_status decompress(struct celery_str *document,
@@ -129,9 +213,28 @@ static enum celery_status decompress(struct celery_str *document,
     return status;
 }
 
-enum { STATUS, RESULT, TRACEBACK, TASK_ID, DATE_DONE, CHILDREN, N };
+enum {
+    STATUS,
+    RESULT,
+    TRACEBACK,
+    TASK_ID,
+    DATE_DONE,
+    CHILDREN,
+    GROUP_ID,
+    PARENT_ID,
+    NAME,
+    ARGS,
+    KWARGS,
+    WORKER,
+    RETRIES,
+    QUEUE,
+    STAMPED,
+    N
+};
 static const char *const names[N] = {
-    "status", "result", "traceback", "task_id", "date_done", "children",
+    "status",   "result",   "traceback", "task_id", "date_done",
+    "children", "group_id", "parent_id", "name",    "args",
+    "kwargs",   "worker",   "retries",   "queue",   "stamped_headers",
 };
 
 /* Absent, null or of another type: empty. */
@@ -180,6 +283,11 @@ static enum celery_status read_values(const struct celery_json *values,
         {values[TRACEBACK], &ret->traceback},
         {values[TASK_ID], &ret->task_id},
         {values[DATE_DONE], &ret->date_done},
+        {values[GROUP_ID], &ret->group_id},
+        {values[PARENT_ID], &ret->parent_id},
+        {values[NAME], &ret->name},
+        {values[WORKER], &ret->worker},
+        {values[QUEUE], &ret->queue},
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -190,6 +298,11 @@ static enum celery_status read_values(const struct celery_json *values,
     }
     ret->result = values[RESULT];
     ret->children = values[CHILDREN];
+    ret->args = values[ARGS];
+    ret->kwargs = values[KWARGS];
+    ret->stamped_headers = values[STAMPED];
+    if (!celery_json_int64(values[RETRIES], &ret->retries))
+        ret->retries = 0;
     if (!is_exception_state(values[STATUS]))
         return CELERY_OK;
     return read_exception(values[RESULT], arena, &ret->exception);
@@ -211,8 +324,9 @@ enum celery_status celery_result_decode(struct celery_str document,
     if (document.len > limits->message_bytes)
         return celery_fail(err, CELERY_TOO_LARGE,
                            "result of %zu bytes: past the limit message_bytes "
-                           "of %zu",
-                           document.len, limits->message_bytes);
+                           "of %zu at byte %zu",
+                           document.len, limits->message_bytes,
+                           limits->message_bytes);
     enum celery_status status = decompress(&document, limits, arena, err);
     if (status == CELERY_OK)
         status = celery_json_parse(document, limits, &root, err);
@@ -224,6 +338,7 @@ enum celery_status celery_result_decode(struct celery_str document,
     status = read_values(values, arena, &result);
     if (status != CELERY_OK)
         return celery_fail(err, status, "no memory for a result");
+    result.document = root;
     *ret = result;
     return CELERY_OK;
 }

@@ -247,13 +247,15 @@ void celery_signature_walk(struct celery_signature_walk *walk,
 
 /* What stands below s is walked next. */
 static enum celery_status descend(struct celery_signature_walk *walk,
+                                  struct celery_json value,
                                   const struct celery_signature *s,
                                   struct celery_error *err)
 {
     if (walk->count == CELERY_SIGNATURE_DEPTH)
         return celery_fail(err, CELERY_TOO_LARGE,
-                           "signature: past the limit depth of %d",
-                           CELERY_SIGNATURE_DEPTH);
+                           "signature: past the limit depth of %d at byte %zu",
+                           CELERY_SIGNATURE_DEPTH,
+                           (size_t)(value.text.data - walk->root.text.data));
     struct celery_json *parts = walk->frames[walk->count].parts;
     parts[0] = s->tasks;
     parts[1] = s->header;
@@ -325,7 +327,7 @@ enum celery_status celery_signature_next(struct celery_signature_walk *walk,
     enum celery_status status =
         celery_signature_decode(value, walk->arena, &s, err);
     if (status == CELERY_OK)
-        status = descend(walk, &s, err);
+        status = descend(walk, value, &s, err);
     if (status == CELERY_OK)
         *ret = s;
     else

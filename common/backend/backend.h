@@ -21,6 +21,7 @@ struct backend_options {
         *transport_options;     /* result_backend_transport_options or NULL */
     const char *broker_url;     /* rpc:// sends results there; or NULL */
     const char *broker_options; /* broker_transport_options, or NULL */
+    const char *compression;    /* result_compression, or NULL */
     double expires_s;           /* result_expires; 0: never */
     double timeout_s;           /* 0: 5 s */
 };
@@ -40,6 +41,9 @@ enum celery_status backend_open(const struct backend_options *options,
                                 struct backend **ret, struct celery_error *err)
     CELERY_MUST_CHECK; /* checks the URL; does not connect */
 void backend_close(struct backend *backend);
+
+/* Are documents compressed? Not where the driver cannot hold such. */
+bool backend_compresses(const struct backend *backend);
 
 /* Stores all; a stored SUCCESS is never overwritten. */
 enum celery_status backend_store(struct backend *backend,

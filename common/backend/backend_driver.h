@@ -10,6 +10,7 @@
 
 struct backend_driver {
     const char *const *schemes; /* ends with NULL */
+    bool compresses; /* celery/backends: supports_result_compression */
     enum celery_status (*open)(const struct backend_options *options,
                                struct backend **ret, struct celery_error *err);
     void (*close)(struct backend *backend);
@@ -23,16 +24,18 @@ struct backend_driver {
 
 struct backend {
     const struct backend_driver *driver;
+    char *compression; /* NULL: none */
 };
 
-/* The state at the head of a document: Python writes "status" first. Empty when
- * the text is none of ours or Python's. */
-struct celery_str backend_state(struct celery_str document);
+enum { BACKEND_STATE_MAX = 32 };
+
+/* The state in a stored document, compressed or not. Empty when it is none of
+ * ours or Python's. */
+void backend_state(struct celery_str document, char ret[BACKEND_STATE_MAX]);
 
 /* May item overwrite what is stored (state empty: nothing is)? Source:
  * celery/backends/base.py _store_result, celery/worker/control.py _revoke. */
-bool backend_may_store(const struct backend_item *item,
-                       struct celery_str state);
+bool backend_may_store(const struct backend_item *item, const char *state);
 
 extern const struct backend_driver redis_backend_driver;
 extern const struct backend_driver file_backend_driver;

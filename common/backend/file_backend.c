@@ -127,9 +127,9 @@ static enum celery_status store_one(struct file_backend *fb,
     if (!key_name(item->task_id, name))
         return CELERY_OK; /* no client could ask for it either */
     bool known = read_document(fb->dir, name, &old);
-    struct celery_str state = {"", 0};
+    char state[BACKEND_STATE_MAX] = "";
     if (known)
-        state = backend_state(celery_buf_str(&old));
+        backend_state(celery_buf_str(&old), state);
     bool good = !backend_may_store(item, state)
              || write_whole(fb->dir, name, item->document);
     celery_buf_done(&old);
@@ -173,6 +173,7 @@ static const char *const schemes[] = {"file", NULL};
 
 const struct backend_driver file_backend_driver = {
     .schemes = schemes,
+    .compresses = true,
     .open = file_backend_open,
     .close = file_backend_close,
     .store = file_backend_store,

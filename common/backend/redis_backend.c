@@ -16,13 +16,21 @@
 #include "redis/redis_conn.h"
 #include "redis/redis_script.h"
 
-enum { DEFAULT_TIMEOUT_S = 5, PIPELINE_MAX = 256 };
+enum {
+    DEFAULT_TIMEOUT_S = 5,
+    PIPELINE_MAX = 256,
+    ASK_AGAIN_MAX = 16, /* tries while others change the same result */
+};
 
 /* KEYS: the result's key. ARGV: document, seconds (0: for ever), 1 for "only if
- * unknown", channel. The state stands at the head of the document. */
+ * unknown", channel, what the caller knows to be stored and wants overwritten.
+ * The state stands at the head of the document; a compressed one is returned,
+ * since only the caller can read it. */
 static struct redis_script store_script = {
     .source = "local v = redis.call('GET', KEYS[1])\n"
-              "if v then\n"
+              "if v and string.byte(v, 1) == 0 then\n"
+              "  if v ~= ARGV[5] then return v end\n"
+              "elseif v then\n"
               "  local s = string.match(v, '^{\"status\": \"(%a+)\"') or ''\n"
               "  if s == 'SUCCESS' then return 0 end\n"
               "  if ARGV[3] == '1' and s ~= 'PENDING' and s ~= 'RECEIVED'\n"
@@ -127,7 +135,8 @@ static enum celery_status connect_if_needed(struct redis_backend *rb,
 }
 
 static void append_store(struct redis_backend *rb,
-                         const struct backend_item *item)
+                         const struct backend_item *item,
+                         struct celery_str known)
 {
     char *key = xasprintf("%scelery-task-meta-%s", rb->prefix, item->task_id);
     struct celery_str name = {key, strlen(key)};
@@ -137,9 +146,58 @@ static void append_store(struct redis_backend *rb,
         {rb->expires, strlen(rb->expires)},
         {item->if_unknown ? "1" : "0", 1},
         name,
+        known,
     };
-    redis_script_append(rb->conn, &store_script, 1, 5, argv);
+    redis_script_append(rb->conn, &store_script, 1, 6, argv);
     free(key);
+}
+
+/* A compressed document is stored for item: overwrites it if its state allows,
+ * as long as nobody else does first. *reply is freed. */
+static enum celery_status store_over(struct redis_backend *rb,
+                                     const struct backend_item *item,
+                                     redisReply *reply,
+                                     struct celery_error *err)
+{
+    char state[BACKEND_STATE_MAX];
+    enum celery_status st = CELERY_OK;
+    for (int i = 0; i < ASK_AGAIN_MAX && reply->type == REDIS_REPLY_STRING;
+         i++) {
+        struct celery_str known = {reply->str, reply->len};
+        redisReply *next = NULL;
+        backend_state(known, state);
+        if (!backend_may_store(item, state))
+            break;
+        append_store(rb, item, known);
+        st = redis_ok_reply(rb->conn, deadline(rb), &next, err);
+        if (st != CELERY_OK)
+            break;
+        freeReplyObject(reply);
+        reply = next;
+    }
+    freeReplyObject(reply);
+    return st;
+}
+
+/* Stores up to PIPELINE_MAX items in one round trip, and those where something
+ * compressed is stored already in one more each. */
+static enum celery_status store_some(struct redis_backend *rb,
+                                     const struct backend_item *items,
+                                     size_t count, struct celery_error *err)
+{
+    redisReply *stored[PIPELINE_MAX] = {NULL};
+    enum celery_status st = CELERY_OK;
+    for (size_t i = 0; i < count; i++)
+        append_store(rb, &items[i], CELERY_STR(""));
+    for (size_t i = 0; i < count && st == CELERY_OK; i++)
+        st = redis_ok_reply(rb->conn, deadline(rb), &stored[i], err);
+    for (size_t i = 0; i < count && stored[i] != NULL; i++) {
+        if (st == CELERY_OK)
+            st = store_over(rb, &items[i], stored[i], err);
+        else
+            freeReplyObject(stored[i]);
+    }
+    return st;
 }
 
 static enum celery_status redis_backend_store(struct backend *backend,
@@ -151,10 +209,8 @@ static enum celery_status redis_backend_store(struct backend *backend,
     enum celery_status st = connect_if_needed(rb, err);
     for (size_t at = 0; at < count && st == CELERY_OK;) {
         size_t end = at + PIPELINE_MAX < count ? at + PIPELINE_MAX : count;
-        size_t pending = end - at;
-        for (; at < end; at++)
-            append_store(rb, &items[at]);
-        st = redis_expect_ok(rb->conn, pending, deadline(rb), err);
+        st = store_some(rb, items + at, end - at, err);
+        at = end;
     }
     /* An error answer (NOSCRIPT after a restart, OOM) is tried again too: on a
      * new connection, with the script loaded. */
@@ -194,6 +250,7 @@ static const char *const schemes[] = {"redis",  "rediss",   "redis+socket",
 
 const struct backend_driver redis_backend_driver = {
     .schemes = schemes,
+    .compresses = true,
     .open = redis_backend_open,
     .close = redis_backend_close,
     .store = redis_backend_store,

@@ -19,9 +19,7 @@ make_deploy_venv() {
     tree-sitter tree-sitter-powershell kubernetes-validate
     'cyclonedx-python-lib[json-validation]'
   )
-  # An older list's venv gets what was added.
-  [ "$(cat "$VENV_DEPLOY/.wanted" 2>/dev/null)" = "${wanted[*]}" ] || rm -f "$VENV_DEPLOY/.complete"
-  make_venv "$VENV_DEPLOY" "${wanted[@]}" && printf '%s\n' "${wanted[*]}" >"$VENV_DEPLOY/.wanted"
+  make_venv "$VENV_DEPLOY" "${wanted[@]}"
 }
 
 go_command() {

@@ -54,17 +54,20 @@ meson_tests() {
   fi
 }
 
+# Makes folder $1 hold the packages that follow. The marker lists them: a venv that
+# was made for others is completed.
 make_venv() {
   local dir=$1
   shift
-  [ -f "$dir/.complete" ] && return 0
-  python3 -m venv "$dir" && "$dir/bin/pip" install -q --disable-pip-version-check "$@" &&
-    touch "$dir/.complete"
+  [ "$(cat "$dir/.packages" 2>/dev/null)" = "$*" ] && return 0
+  python3 -m venv "$dir" &&
+    "$dir/bin/pip" install -q --disable-pip-version-check "$@" &&
+    echo "$*" >"$dir/.packages"
 }
 
 make_venvs() {
   make_venv "$VENV_57" 'celery[redis]==5.7.0' flower psycopg2-binary msgpack \
-    pytest pytest-timeout pytest-xdist &&
+    brotli backports.zstd pytest pytest-timeout pytest-xdist &&
     make_venv "$VENV_52" 'celery[redis]==5.2.7' kombu==5.2.4 'setuptools<81' psycopg2-binary
 }
 

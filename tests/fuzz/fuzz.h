@@ -23,12 +23,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                     \
     } while (0)
 
+enum { FUZZ_LIMITS_DEPTH = 64 };
+
 /* Small enough that an input cannot make a run slow. */
 #define FUZZ_LIMITS                                            \
     ((struct celery_limits){.message_bytes = (size_t)1 << 16,  \
                             .inflated_bytes = (size_t)1 << 18, \
                             .elements = 10000,                 \
-                            .depth = 64,                       \
+                            .depth = FUZZ_LIMITS_DEPTH,        \
                             .headers = 100,                    \
                             .stamps = 100})
 

@@ -2,8 +2,8 @@
 /*
  * The codec for scripts: a JSON object a line on stdin, an answer a line on
  * stdout. {"op": "repr" | "float" | "loads" | "encode" | "decode" | "again" |
- * "msgpack" | "unmsgpack" | "match", …}; what an operation reads is at its
- * function.
+ * "msgpack" | "unmsgpack" | "match" | "result" | "unresult" | "event" |
+ * "timestamp", …}; what an operation reads is at its function.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +13,12 @@
 #include "celery/base64.h"
 #include "celery/content.h"
 #include "celery/control.h"
+#include "celery/event.h"
 #include "celery/json_write.h"
 #include "celery/message.h"
 #include "celery/python_repr.h"
+#include "celery/result.h"
+#include "celery/timestamp.h"
 
 static struct celery_limits limits;
 
@@ -318,14 +321,122 @@ static void op_match(struct celery_json in, struct celery_json_writer *w,
                                                   get_text(in, "node", arena)));
 }
 
+/* The members of struct celery_result_out, and compression; out: base64. */
+static void op_result(struct celery_json in, struct celery_json_writer *w,
+                      struct celery_arena *arena)
+{
+    CLEANUP(celery_buf_done) struct celery_buf plain = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf packed = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf out = CELERY_BUF_INIT;
+    struct celery_error err = {.msg = ""};
+    const char *compression = get_text(in, "compression", arena);
+    const struct celery_result_out result = {
+        .status = get_text(in, "status", arena),
+        .result = get_raw(in, "result"),
+        .traceback = get_str(in, "traceback", arena),
+        .children = get_raw(in, "children"),
+        .date_done_us = get_int(in, "date_done_us", 0),
+        .task_id = get_str(in, "task_id", arena),
+        .group_id = get_str(in, "group_id", arena),
+        .parent_id = get_str(in, "parent_id", arena),
+        .name = get_str(in, "name", arena),
+        .args = get_raw(in, "args"),
+        .kwargs = get_raw(in, "kwargs"),
+        .worker = get_str(in, "worker", arena),
+        .retries = get_int(in, "retries", 0),
+        .queue = get_str(in, "queue", arena),
+        .stamped_headers = celery_json_get(in, "stamped_headers"),
+        .stamps = celery_json_get(in, "stamps"),
+    };
+
+    celery_result_encode(&plain, &result);
+    if (compression == NULL)
+        celery_buf_append(&packed, celery_buf_str(&plain));
+    else if (celery_result_compress(celery_buf_str(&plain), compression,
+                                    &packed, &err)
+             != CELERY_OK)
+        abort();
+    celery_base64_encode(&out, celery_buf_str(&packed));
+    put_pair(w, "out", celery_buf_str(&out));
+}
+
+/* bytes: base64 of a stored result; document: its members. */
+static void op_unresult(struct celery_json in, struct celery_json_writer *w,
+                        struct celery_arena *arena)
+{
+    struct celery_result r;
+    struct celery_error err = {.msg = ""};
+
+    enum celery_status status =
+        celery_result_decode(get_bytes(in, "bytes", arena), &limits, arena, &r,
+                             &err);
+    if (status != CELERY_OK)
+        put_error(w, status, &err);
+    else
+        put_value(w, "document", r.document);
+}
+
+/* hostname, utcoffset, pid, clock, timestamp, uuid; result and runtime, or the
+ * members of struct celery_task_out; out: task-succeeded or task-sent. */
+static void op_event(struct celery_json in, struct celery_json_writer *w,
+                     struct celery_arena *arena)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    struct celery_event_base base = {
+        .hostname = get_text(in, "hostname", arena),
+        .pid = get_int(in, "pid", 0),
+        .clock = get_int(in, "clock", 0),
+    };
+    const struct celery_task_out task = {
+        .task = get_text(in, "task", arena),
+        .id = get_text(in, "uuid", arena),
+        .root_id = get_text(in, "root_id", arena),
+        .parent_id = get_text(in, "parent_id", arena),
+        .args = get_raw(in, "args"),
+        .kwargs = get_raw(in, "kwargs"),
+        .retries = get_int(in, "retries", 0),
+        .eta_us = get_int(in, "eta_us", 0),
+        .expires_us = get_int(in, "expires_us", 0),
+        .exchange = get_text(in, "exchange", arena),
+        .routing_key = get_text(in, "routing_key", arena),
+    };
+    double runtime = 0;
+
+    (void)celery_json_double(celery_json_get(in, "utcoffset"), &base.utcoffset);
+    (void)celery_json_double(celery_json_get(in, "timestamp"), &base.timestamp);
+    if (celery_json_double(celery_json_get(in, "runtime"), &runtime))
+        celery_event_succeeded(&buf, &base, get_str(in, "uuid", arena),
+                               celery_json_get(in, "result"), runtime);
+    else
+        celery_event_sent(&buf, &base, &task);
+    put_pair(w, "out", celery_buf_str(&buf));
+}
+
+/* text; usec: since 1970, null where it is no timestamp. */
+static void op_timestamp(struct celery_json in, struct celery_json_writer *w,
+                         struct celery_arena *arena)
+{
+    int64_t usec = 0;
+
+    celery_json_key(w, "usec");
+    if (celery_timestamp_parse(get_str(in, "text", arena), &usec) == CELERY_OK)
+        celery_json_put_int(w, usec);
+    else
+        celery_json_put_null(w);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct celery_json in, struct celery_json_writer *w,
                 struct celery_arena *arena);
 } ops[] = {
-    {"repr", op_repr},       {"float", op_float},         {"loads", op_loads},
-    {"encode", op_encode},   {"decode", op_decode},       {"again", op_again},
-    {"msgpack", op_msgpack}, {"unmsgpack", op_unmsgpack}, {"match", op_match},
+    {"repr", op_repr},           {"float", op_float},
+    {"loads", op_loads},         {"encode", op_encode},
+    {"decode", op_decode},       {"again", op_again},
+    {"msgpack", op_msgpack},     {"unmsgpack", op_unmsgpack},
+    {"match", op_match},         {"result", op_result},
+    {"unresult", op_unresult},   {"event", op_event},
+    {"timestamp", op_timestamp},
 };
 
 static void answer(struct celery_str line)

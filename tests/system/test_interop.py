@@ -283,6 +283,7 @@ def test_events_on_the_wire(real, started):
     def read():
         for routing_key, headers, body in receive():
             assert headers == {"hostname": "told@events"}
+            assert isinstance(body, list) == (routing_key == "task.multi")
             seen.extend((routing_key, time.time(), event)
                         for event in (body if isinstance(body, list) else [body]))
         return [s for s in seen if s[2]["type"] == "worker-heartbeat"]

@@ -4,6 +4,7 @@ and of the server, alarms, quorum and priority queues, TLS, rpc results."""
 
 import json
 import os
+import signal
 import subprocess
 import time
 import uuid
@@ -13,6 +14,7 @@ import pytest
 import harness
 from harness import Api, ModuleWorker, Process, Worker, deposit_body, wait_for
 from proxy import Proxy
+from test_interop import celery_command
 
 INTEROP = harness.ROOT / "tests" / "interop"
 # scripts/test.sh chaos takes 20.
@@ -652,6 +654,32 @@ def test_native_delayed_delivery(fleet, rabbitmq_server, started):
     assert fleet.done(far) == 0 and worker.stop() == 0
 
 
+def test_answers_to_nowhere(fleet):
+    """An exchange that is not there closes the channel of answers and events: it is
+    opened again, also in the middle of a confirmed publish."""
+    import types
+
+    import amqp
+
+    worker = fleet.worker("-c", "1", "-E", node="c@nowhere")
+    ask = json.dumps({"method": "ping", "arguments": {}, "destination": None, "ticket": "t",
+                      "reply_to": {"exchange": "nowhere", "routing_key": "x"}})
+    for _ in range(5):
+        # Both stand there when it goes on: it answers, then publishes dead letters.
+        os.kill(worker.pid, signal.SIGSTOP)
+        with fleet.vhost.channel() as channel:
+            channel.basic_publish(amqp.Message(ask, content_type="application/json",
+                                               content_encoding="utf-8"), exchange="celery.pidbox")
+        send(fleet.vhost, "no.such", [])
+        os.kill(worker.pid, signal.SIGCONT)
+    wait_for(lambda: fleet.vhost.length("celery.dead") == 5, "five dead letters")
+    setup = types.SimpleNamespace(broker=fleet.vhost.url, backend=fleet.backend, ledger="",
+                                  folder=fleet.folder)
+    ping = celery_command(setup, "inspect", "ping", "-t", "3")
+    assert "c@nowhere: OK" in ping.stdout, ping.stdout
+    assert not worker.events("broker_lost") and worker.stop() == 0
+
+
 # --- faults -----------------------------------------------------------------------------
 
 
@@ -820,7 +848,8 @@ def test_memory_alarm(fleet, started):
     user = api.register()
     for _ in range(3):
         assert api.webhook(deposit_body(user))[0] == 202
-    rejected = send(vhost, "t.reject", [5])
+    # It ends when the load stands and the alarm is on.
+    rejected = send(vhost, "t.reject", [5 + ALARM_SECONDS / 2])
     ids = send(vhost, "t.late", [0.02], count=int(ALARM_SECONDS * 100 * 2))
     wait_for(lambda: fleet.done(ids) > 20, "work goes on", every=0.005)
     assert not worker.events("task_rejected")

@@ -452,6 +452,32 @@ def test_what_no_worker_can_read(redis, tmp_path, started):
     assert worker.stop() == 0
 
 
+@pytest.mark.parametrize("store", ["redis", "file"])
+def test_results_compressed(redis, tmp_path, started, store):
+    """CELERY_RESULT_COMPRESSION, with Python 5.7.0 as the client."""
+    backend = redis.url(1) if store == "redis" else f"file://{tmp_path}/results"
+    (tmp_path / "results").mkdir()
+    worker = ModuleWorker(tmp_path, redis.url(0), backend, "-c", "1",
+                          CELERY_RESULT_COMPRESSION="lzma", CELERY_RESULT_EXTENDED=1,
+                          CELERY_TASK_TRACK_STARTED=1)
+    started.append(worker)
+    worker.ready()
+    done = subprocess.run([harness.PY57, INTEROP / "compressed_results.py"], text=True,
+                          env=python_env(Setup(tmp_path, redis.url(0), backend)),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("read\n")
+    assert worker.stop() == 0
+
+
+def test_results_compressed_as_nobody_knows():
+    done = subprocess.run([harness.CELERYC, "worker", "-A", harness.MODULE], text=True,
+                          env=harness.plain_env(CELERY_RESULT_COMPRESSION="snappy"),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+    assert done.returncode != 0
+    assert "CELERY_RESULT_COMPRESSION='snappy' is not accepted" in done.stdout
+
+
 def test_a_publish_that_nobody_answers(tmp_path):
     """A server that stands still: the caller gets an error within the 5 s of a
     publish, that says what was waited for."""

@@ -127,11 +127,30 @@ static const struct {
     {NULL, "celery@web-\\d\\.", "pcre", true},
     {NULL, "other|celery", "pcre", true},
     {NULL, "(?:celery|worker)@.*example$", "pcre", true},
-    {NULL, "celery@web-\\d{1,99}", "pcre", false}, /* counts are refused */
+    {NULL, "celery@web-\\d{1,99}", "pcre", true},
+    {NULL, "celery@web-\\d{2}", "pcre", false},
+    {NULL, "celery@web-\\d{", "pcre", false}, /* the brace itself */
+    {NULL, "c.{1000000}", "pcre", false},
+    {NULL, "celery@web-[\\d]", "pcre", true},
+    {NULL, "[\\w]+@", "pcre", true},
+    {NULL, "celery@web-1.example\\Z", "pcre", true},
+    {NULL, "celery@web-1\\Z", "pcre", false},
+    {NULL, "(?i)CELERY@[V-X]EB", "pcre", true},
+    {NULL, "CELERY", "pcre", false},
+    {NULL, "c(?i)ELERY", "pcre", false}, /* an error in Python */
+    {NULL, "c**", "pcre", false},
+    {NULL, "c*+", "pcre", false},
+    {NULL, "celery\\t", "pcre", false},
+    {NULL, "celery(?=@)", "pcre", false}, /* not known here */
+    {NULL, "(?P<name>celery)@", "pcre", true},
+    {NULL, "^celery\\b@\\Bweb", "pcre", false},
+    {NULL, "^celery\\b@\\bweb", "pcre", true},
+    {NULL, "(a|b|cel(ery)?|x)+@(w|eb){3}-1", "pcre", false},
+    {NULL, "(a|b|cel(ery)?|x)+@(w|eb){2}-1", "pcre", true},
     {NULL, "(c)\\1", "pcre", false},
-    /* Eight '+' pass; nested ones double the expression each. */
-    {NULL, "c+e+l+e+r+y+@+w+eb", "pcre", true},
-    {NULL, "c+e+l+e+r+y+@+w+e+b", "pcre", false},
+    {NULL, "c+e+l+e+r+y+@+w+e+b", "pcre", true},
+    {NULL, "(c+)+e", "pcre", true},
+    /* Nested '+' double the expression each. */
     {NULL,
      "(((((((((((((((((((((((((c+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)"
      "+)+)+)+)+",
@@ -156,6 +175,33 @@ START_TEST(selects_nodes)
                           == selections[i].for_us,
                       "%s %s %s", selections[i].destination,
                       selections[i].pattern, selections[i].matcher);
+    }
+}
+END_TEST
+
+static const struct {
+    const char *pattern;
+    const char *matcher;
+    bool for_us; /* w@höst, which is one character more in bytes */
+} wide[] = {
+    {"w@h?st", "glob", true},     {"w@h[ö]st", "glob", true},
+    {"w@h[à-ü]st", "glob", true}, {"w@h[!x]st", "glob", true},
+    {"w@h[!ö]st", "glob", false}, {"w@h??st", "glob", false},
+    {"w@h.st", "pcre", true},     {"w@h[^x]st\\Z", "pcre", true},
+    {"w@h\\xf6st", "pcre", true}, {"w@h..st", "pcre", false},
+    {"w@h\\wst", "pcre", false}, /* not known here */
+};
+
+START_TEST(matches_characters_not_bytes)
+{
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
+        const struct celery_control_request r = {
+            .pattern = text(wide[i].pattern),
+            .matcher = text(wide[i].matcher),
+        };
+
+        ck_assert_msg(celery_control_is_for(&r, "w@höst") == wide[i].for_us,
+                      "%s %s", wide[i].pattern, wide[i].matcher);
     }
 }
 END_TEST
@@ -237,6 +283,19 @@ START_TEST(writes_requests)
                 "\"routing_key\": \"oid\"}}",
                 "{\"clock\": 1, \"expires\": 1795497472.6696653}", properties);
 
+    out.pattern = "w@*";
+    out.matcher = "glob";
+    celery_buf_clear(&buf);
+    celery_control_encode(&buf, &out);
+    assert_body(&buf,
+                "{\"method\": \"ping\", \"arguments\": {}, \"destination\": "
+                "null, \"pattern\": \"w@*\", \"matcher\": \"glob\", "
+                "\"ticket\": \"ti\", \"reply_to\": {\"exchange\": "
+                "\"reply.celery.pidbox\", \"routing_key\": \"oid\"}}",
+                "{\"clock\": 1, \"expires\": 1795497472.6696653}", properties);
+
+    out.pattern = NULL;
+    out.matcher = NULL;
     out.ticket = NULL;
     out.expires = 0;
     out.arguments = text("{\"n\": 1}");
@@ -300,6 +359,6 @@ START_TEST(matching_survives_out_of_memory)
 END_TEST
 
 UNIT_MAIN("control", reads_a_request, refuses_broken_requests, json_only,
-          selects_nodes, long_patterns_are_refused, writes_replies,
-          writes_requests, survives_out_of_memory,
-          matching_survives_out_of_memory)
+          selects_nodes, matches_characters_not_bytes,
+          long_patterns_are_refused, writes_replies, writes_requests,
+          survives_out_of_memory, matching_survives_out_of_memory)

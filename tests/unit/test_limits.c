@@ -123,6 +123,11 @@ static enum celery_status control(struct celery_str input,
 #define TASK   "[[1, [2]], {}, {}]"
 #define HEADED "{\"headers\": {\"a\": [1], \"b\": 2}}"
 
+#define BYTES_OF(literal)              \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }
+
 enum limit { BYTES, INFLATED, ELEMENTS, DEPTH, HEADERS };
 
 /* at: the least value that lets the input pass. */
@@ -163,13 +168,13 @@ static const struct {
      {HEADED, sizeof HEADED - 1},
      BYTES,
      sizeof HEADED - 1,
-     "message of 31 bytes: past the limit message_bytes of 30"},
+     "message of 31 bytes: past the limit message_bytes of 30 at byte 30"},
     {"envelope",
      envelope,
      {HEADED, sizeof HEADED - 1},
      HEADERS,
      2,
-     "2 headers: past the limit headers of 1"},
+     "2 headers: past the limit headers of 1 at byte 11 of them"},
     {"envelope",
      envelope,
      {HEADED, sizeof HEADED - 1},
@@ -187,7 +192,7 @@ static const struct {
      {STATUS, sizeof STATUS - 1},
      BYTES,
      sizeof STATUS - 1,
-     "result of 32 bytes: past the limit message_bytes of 31"},
+     "result of 32 bytes: past the limit message_bytes of 31 at byte 31"},
     {"result",
      result,
      {STATUS, sizeof STATUS - 1},
@@ -205,13 +210,13 @@ static const struct {
      {TASK, sizeof TASK - 1},
      INFLATED,
      sizeof TASK - 1,
-     "body of 18 bytes: past the limit inflated_bytes of 17"},
+     "body of 18 bytes: past the limit inflated_bytes of 17 at byte 17"},
     {"message",
      message,
      {TASK, sizeof TASK - 1},
      HEADERS,
      3,
-     "3 headers: past the limit headers of 2"},
+     "3 headers: past the limit headers of 2 at byte 25 of them"},
     {"message",
      message,
      {TASK, sizeof TASK - 1},
@@ -241,7 +246,7 @@ static const struct {
      {METHOD, sizeof METHOD - 1},
      INFLATED,
      sizeof METHOD - 1,
-     "body of 40 bytes: past the limit inflated_bytes of 39"},
+     "body of 40 bytes: past the limit inflated_bytes of 39 at byte 39"},
     {"msgpack body",
      msgpack_body,
      {"\x92\x01\x91\x02", 4},
@@ -253,7 +258,9 @@ static const struct {
      {TASK, sizeof TASK - 1},
      INFLATED,
      sizeof TASK - 1,
-     "application/x-gzip: past the limit inflated_bytes of 17"},
+     "application/x-gzip: past the limit inflated_bytes of 17 at byte 17 of "
+     "the "
+     "output"},
 };
 
 static struct celery_limits with(enum limit limit, size_t value)
@@ -336,5 +343,39 @@ START_TEST(stamps_and_their_names_are_counted)
 }
 END_TEST
 
+/* Headers of streams whose dictionary is of 256 MiB, and of 64 MiB. */
+static const struct {
+    const char *name;
+    struct celery_str large;
+    struct celery_str small;
+    const char *error;
+} windows[] = {
+    {"lzma",
+     BYTES_OF("\x5d\x00\x00\x00\x10\xff\xff\xff\xff\xff\xff\xff\xff\x00"),
+     BYTES_OF("\x5d\x00\x00\x00\x04\xff\xff\xff\xff\xff\xff\xff\xff\x00"),
+     "application/x-lzma: takes more than 128 MiB of memory to read"},
+    {"zstd", BYTES_OF("\x28\xb5\x2f\xfd\x00\x90\x01\x00\x00"),
+     BYTES_OF("\x28\xb5\x2f\xfd\x00\x80\x01\x00"),
+     "application/zstd: takes more than 128 MiB of memory to read"},
+};
+
+START_TEST(dictionaries_are_limited)
+{
+    for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++) {
+        CLEANUP(celery_buf_done) struct celery_buf plain = CELERY_BUF_INIT;
+        struct celery_error err = {.msg = ""};
+
+        ck_assert_int_eq(celery_decompress(text(windows[i].name),
+                                           windows[i].large, 100, &plain, &err),
+                         CELERY_TOO_LARGE);
+        ck_assert_str_eq(err.msg, windows[i].error);
+        /* Read as far as it goes: it is cut. */
+        ck_assert_int_eq(celery_decompress(text(windows[i].name),
+                                           windows[i].small, 100, &plain, &err),
+                         CELERY_MALFORMED);
+    }
+}
+END_TEST
+
 UNIT_MAIN("limits", at_the_limit_and_one_past,
-          stamps_and_their_names_are_counted)
+          stamps_and_their_names_are_counted, dictionaries_are_limited)

@@ -61,6 +61,16 @@ static const struct {
     {"{\"__type__\": 1, \"__value__\": \"2026-01-02\", \"\\u005f_type__\": "
      "\"date\"}",
      1024, 3, false, "datetime.date(2026, 1, 2)"},
+    {"{\"a\": 1, \"b\": 2, \"\\u0061\": 3}", 1024, 3, false,
+     "{'a': 3, 'b': 2}"},
+    {"[{\"a\": 1, \"a\": {\"x\": 1, \"x\": 2}}]", 1024, 3, false,
+     "[{'a': {'x': 2}}]"},
+    {"{\"a\": 1, \"a\": 2}", 4, 3, false, "{'a', ...}"},
+    {"{\"__type__\": \"time\", \"__value__\": "
+     "\"21:36:48-00:00:01.000005\"}",
+     1024, 3, false,
+     "datetime.time(21, 36, 48, tzinfo=datetime.timezone("
+     "datetime.timedelta(days=-1, seconds=86398, microseconds=999995)))"},
     {"{\"__type__\": \"other\", \"__value__\": 1}", 1024, 3, false,
      "{'__type__': 'other', '__value__': 1}"},
     {"{\"__type__\": \"date\", \"__value__\": \"2026-01-02\", \"x\": 1}", 1024,
@@ -75,6 +85,66 @@ START_TEST(shows_what_saferepr_shows)
         celery_python_repr(&buf, json(cases[i].json), cases[i].as_tuple,
                            cases[i].maxlen, cases[i].levels);
         ASSERT_BUF(&buf, cases[i].repr);
+    }
+}
+END_TEST
+
+/* str(decimal.Decimal(text)); NULL: it is none. */
+static const struct {
+    const char *text;
+    const char *shown;
+} decimals[] = {
+    {"1.10", "1.10"},
+    {"1e5", "1E+5"},
+    {"+12.5E-3", "0.0125"},
+    {"0.000001", "0.000001"},
+    {"0.0000001", "1E-7"},
+    {"00123.", "123"},
+    {".5", "0.5"},
+    {"-0", "-0"},
+    {"0e-8", "0E-8"},
+    {"000.00", "0.00"},
+    {"1234e-2", "12.34"},
+    {"1.5e300", "1.5E+300"},
+    {"nan", "NaN"},
+    {"-sNaN007", "-sNaN7"},
+    {"inf", "Infinity"},
+    {"-infinity", "-Infinity"},
+    {"111111111111111111111111111111111111111111111111111111111111111111111",
+     "111111111111111111111111111111111111111111111111111111111111111111111"},
+    {"1e000000000000000000000000000000000000000000000000000000000000000000002",
+     "1E+2"},
+    {"", NULL},
+    {"-", NULL},
+    {".", NULL},
+    {"e5", NULL},
+    {"1e", NULL},
+    {"1e9999999999999999999", NULL},
+    {"1.2.3", NULL},
+    {"infi", NULL},
+    {"nanx", NULL},
+    {"0x10", NULL},
+};
+
+START_TEST(shows_decimals_as_str)
+{
+    for (size_t i = 0; i < sizeof decimals / sizeof decimals[0]; i++) {
+        CLEANUP(celery_buf_done) struct celery_buf in = CELERY_BUF_INIT;
+        CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+        CLEANUP(celery_buf_done) struct celery_buf want = CELERY_BUF_INIT;
+
+        celery_buf_printf(
+            &in, "{\"__type__\": \"decimal\", \"__value__\": \"%s\"}%c",
+            decimals[i].text, '\0');
+        if (decimals[i].shown != NULL)
+            celery_buf_printf(&want, "Decimal('%s')%c", decimals[i].shown,
+                              '\0');
+        else
+            celery_buf_printf(&want,
+                              "{'__type__': 'decimal', '__value__': '%s'}%c",
+                              decimals[i].text, '\0');
+        celery_python_repr(&buf, json(in.data), false, 1024, 3);
+        ASSERT_BUF(&buf, want.data);
     }
 }
 END_TEST
@@ -128,5 +198,5 @@ START_TEST(survives_out_of_memory)
 }
 END_TEST
 
-UNIT_MAIN("python_repr", shows_what_saferepr_shows, quotes_strings_as_repr,
-          survives_out_of_memory)
+UNIT_MAIN("python_repr", shows_what_saferepr_shows, shows_decimals_as_str,
+          quotes_strings_as_repr, survives_out_of_memory)

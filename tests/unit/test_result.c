@@ -53,6 +53,79 @@ START_TEST(writes_pythons_order)
 }
 END_TEST
 
+static void assert_stamps(const char *names, const char *stamps,
+                          const char *written)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf want = CELERY_BUF_INIT;
+    const struct celery_result_out out = {
+        .status = "SUCCESS",
+        .task_id = text("i"),
+        .name = text("t"),
+        .stamped_headers = json(names),
+        .stamps = json(stamps),
+    };
+
+    celery_buf_printf(&want,
+                      "{\"status\": \"SUCCESS\", \"result\": null, "
+                      "\"traceback\": null, \"children\": [], \"date_done\": "
+                      "null, \"name\": \"t\", \"args\": [], \"kwargs\": {}, "
+                      "\"worker\": null, \"retries\": 0, \"queue\": null, %s"
+                      "\"task_id\": \"i\"}%c",
+                      written, '\0');
+    celery_result_encode(&buf, &out);
+    ASSERT_BUF(&buf, want.data);
+}
+
+START_TEST(writes_the_listed_stamps)
+{
+    assert_stamps("[\"a\", \"b\"]", "{\"b\": [1], \"x\": 2, \"a\": null}",
+                  "\"stamped_headers\": [\"a\", \"b\"], \"b\": [1], "
+                  "\"a\": null, ");
+    assert_stamps("[\"a\"]", "{}", "");
+    assert_stamps("null", "{\"a\": 1}", "\"stamped_headers\": null, ");
+    /* None takes the place of a member. */
+    assert_stamps("[\"status\", \"task_id\"]",
+                  "{\"status\": \"FAILURE\", \"task_id\": 1}",
+                  "\"stamped_headers\": [\"status\", \"task_id\"], ");
+}
+END_TEST
+
+START_TEST(reads_what_result_extended_adds)
+{
+    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
+    struct celery_result r;
+
+    ck_assert_int_eq(
+        celery_result_decode(
+            text("{\"status\": \"SUCCESS\", \"group_id\": \"g\", "
+                 "\"parent_id\": \"p\", \"name\": \"t\", \"args\": [1], "
+                 "\"kwargs\": {\"k\": 2}, \"worker\": \"w\", \"retries\": 3, "
+                 "\"queue\": \"q\", \"stamped_headers\": [\"s\"], \"s\": "
+                 "[4]}"),
+            NULL, &arena, &r, NULL),
+        CELERY_OK);
+    ASSERT_TEXT(r.group_id, "g");
+    ASSERT_TEXT(r.parent_id, "p");
+    ASSERT_TEXT(r.name, "t");
+    ASSERT_TEXT(r.args.text, "[1]");
+    ASSERT_TEXT(r.kwargs.text, "{\"k\": 2}");
+    ASSERT_TEXT(r.worker, "w");
+    ck_assert_int_eq(r.retries, 3);
+    ASSERT_TEXT(r.queue, "q");
+    ASSERT_TEXT(r.stamped_headers.text, "[\"s\"]");
+    ASSERT_TEXT(celery_json_get(r.document, "s").text, "[4]");
+
+    ck_assert_int_eq(celery_result_decode(text("{\"status\": \"SUCCESS\", "
+                                               "\"retries\": null}"),
+                                          NULL, &arena, &r, NULL),
+                     CELERY_OK);
+    ck_assert_int_eq(r.retries, 0);
+    ASSERT_TEXT(r.name, "");
+    ck_assert_int_eq(r.args.type, CELERY_JSON_NONE);
+}
+END_TEST
+
 START_TEST(reads_documents)
 {
     CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
@@ -118,13 +191,30 @@ static const char small[] =
 
 static void make_compressed(struct celery_buf *buf)
 {
-    struct celery_str mark =
-        CELERY_STR("\0celery-compressed\0application/x-gzip\0");
-
-    celery_buf_append(buf, mark);
-    ck_assert_int_eq(celery_compress(text("gzip"), text(small), buf, NULL),
+    ck_assert_int_eq(celery_result_compress(text(small), "gzip", buf, NULL),
                      CELERY_OK);
 }
+
+START_TEST(writes_compressed_documents)
+{
+    CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf plain = CELERY_BUF_INIT;
+    const struct celery_str mark =
+        CELERY_STR("\0celery-compressed\0application/x-gzip\0");
+
+    make_compressed(&buf);
+    ck_assert_uint_gt(buf.len, mark.len);
+    ck_assert(memcmp(buf.data, mark.data, mark.len) == 0);
+    ck_assert_int_eq(celery_decompress(text("gzip"),
+                                       (struct celery_str){buf.data + mark.len,
+                                                           buf.len - mark.len},
+                                       100, &plain, NULL),
+                     CELERY_OK);
+    ASSERT_BUF(&plain, small);
+    ck_assert_int_eq(celery_result_compress(text(small), "snappy", &buf, NULL),
+                     CELERY_UNSUPPORTED);
+}
+END_TEST
 
 START_TEST(reads_compressed_documents)
 {
@@ -200,6 +290,11 @@ START_TEST(survives_out_of_memory)
         status = celery_buf_status(&buf);
         celery_buf_done(&buf);
     });
+    OOM_LOOP(status, {
+        struct celery_buf buf = CELERY_BUF_INIT;
+        status = celery_result_compress(text(small), "gzip", &buf, NULL);
+        celery_buf_done(&buf);
+    });
     const struct celery_exception exception = {
         .type = text("KeyError"), .message = text("[\"\\u0041\", [1]]")};
     OOM_LOOP(status, {
@@ -211,6 +306,8 @@ START_TEST(survives_out_of_memory)
 }
 END_TEST
 
-UNIT_MAIN("result", writes_pythons_order, reads_documents,
-          refuses_broken_documents, reads_compressed_documents,
-          exceptions_as_repr, survives_out_of_memory)
+UNIT_MAIN("result", writes_pythons_order, writes_the_listed_stamps,
+          reads_what_result_extended_adds, reads_documents,
+          refuses_broken_documents, writes_compressed_documents,
+          reads_compressed_documents, exceptions_as_repr,
+          survives_out_of_memory)

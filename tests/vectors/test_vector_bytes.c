@@ -20,8 +20,21 @@
 enum { LEAST = 200 };
 
 static struct celery_arena arena;
+static struct celery_arena recorded; /* the whole run's */
 static int failures;
 static int compared;
+static int unmatched;
+
+/* What the events of a task are made from: its messages and its results. */
+enum { RECORDS_MAX = 1024 };
+static struct {
+    bool is_result;
+    int64_t retries;
+    struct celery_str id;
+    struct celery_message message;
+    struct celery_json result;
+} records[RECORDS_MAX];
+static size_t n_records;
 
 static bool same(struct celery_str a, struct celery_str b)
 {
@@ -73,13 +86,6 @@ static int64_t integer(struct celery_json in, const char *key)
 
     (void)celery_json_int64(celery_json_get(in, key), &n);
     return n;
-}
-
-static struct celery_str raw(struct celery_json in, const char *key)
-{
-    struct celery_json value = celery_json_get(in, key);
-
-    return celery_json_null(value) ? CELERY_STR("") : value.text;
 }
 
 static bool truth(struct celery_json in, const char *key)
@@ -139,7 +145,56 @@ static void put_received(struct celery_buf *buf, struct celery_json in,
     celery_event_received(buf, base, &message);
 }
 
-/* false: made from what the event does not hold. */
+/* The index of what was recorded of the task, or n_records. */
+static size_t find_record(bool is_result, struct celery_str id, int64_t retries)
+{
+    size_t i = 0;
+
+    while (i < n_records
+           && (records[i].is_result != is_result || !same(records[i].id, id)
+               || records[i].retries != retries))
+        i++;
+    return i;
+}
+
+static bool put_succeeded(struct celery_buf *buf, struct celery_json in,
+                          const struct celery_event_base *base)
+{
+    size_t i = find_record(true, str(in, "uuid"), 0);
+
+    if (i == n_records)
+        return false;
+    celery_event_succeeded(buf, base, records[i].id, records[i].result,
+                           number(in, "runtime"));
+    return true;
+}
+
+static bool put_sent(struct celery_buf *buf, struct celery_json in,
+                     const struct celery_event_base *base)
+{
+    size_t i = find_record(false, str(in, "uuid"), integer(in, "retries"));
+
+    if (i == n_records)
+        return false;
+    const struct celery_message *m = &records[i].message;
+    const struct celery_task_out task = {
+        .task = text(in, "name"),
+        .id = text(in, "uuid"),
+        .root_id = celery_arena_copy(&arena, m->root_id).data,
+        .parent_id = celery_arena_copy(&arena, m->parent_id).data,
+        .args = m->args.text,
+        .kwargs = m->kwargs.text,
+        .retries = m->retries,
+        .eta_us = m->eta_us,
+        .expires_us = m->expires_us,
+        .exchange = text(in, "exchange"),
+        .routing_key = text(in, "routing_key"),
+    };
+    celery_event_sent(buf, base, &task);
+    return true;
+}
+
+/* false: made from what was not recorded. */
 static bool put_task(struct celery_buf *buf, struct celery_json in,
                      const struct celery_event_base *base, const char *type)
 {
@@ -158,8 +213,12 @@ static bool put_task(struct celery_buf *buf, struct celery_json in,
                              (int)integer(in, "signum"), truth(in, "expired"));
     else if (strcmp(type, "task-rejected") == 0)
         celery_event_rejected(buf, base, id, truth(in, "requeue"));
+    else if (strcmp(type, "task-succeeded") == 0)
+        return put_succeeded(buf, in, base);
+    else if (strcmp(type, "task-sent") == 0)
+        return put_sent(buf, in, base);
     else
-        return false;
+        abort();
     return true;
 }
 
@@ -179,8 +238,10 @@ static void check_event(struct celery_json in)
         return;
     if (starts_with(type, "worker-"))
         put_worker(&buf, in, &base);
-    else if (!put_task(&buf, in, &base, type))
+    else if (!put_task(&buf, in, &base, type)) {
+        unmatched++;
         return;
+    }
     expect(type, in.text, &buf);
 }
 
@@ -212,8 +273,6 @@ static void check_control(struct celery_str wire)
     if (celery_envelope_decode(wire, NULL, &arena, &e, NULL) != CELERY_OK
         || celery_control_decode(&e, NULL, &arena, &r, NULL) != CELERY_OK)
         abort();
-    if (r.pattern.len != 0)
-        return;
     const struct celery_control_out out = {
         .method = celery_arena_copy(&arena, r.method).data,
         .arguments = r.arguments.text,
@@ -226,6 +285,12 @@ static void check_control(struct celery_str wire)
         .clock = r.clock,
         .expires = r.expires,
         .delivery_tag = celery_arena_copy(&arena, e.delivery_tag).data,
+        .pattern = r.pattern.len == 0
+                     ? NULL
+                     : celery_arena_copy(&arena, r.pattern).data,
+        .matcher = r.matcher.len == 0
+                     ? NULL
+                     : celery_arena_copy(&arena, r.matcher).data,
     };
     celery_control_encode(&buf, &out);
     expect("control", wire, &buf);
@@ -264,14 +329,11 @@ static void check_result(struct celery_str wire)
 {
     CLEANUP(celery_buf_done) struct celery_buf buf = CELERY_BUF_INIT;
     struct celery_result r;
-    struct celery_json root;
 
-    if (celery_json_parse(wire, NULL, &root, NULL) != CELERY_OK
-        || celery_result_decode(wire, NULL, &arena, &r, NULL) != CELERY_OK)
+    if (celery_result_decode(wire, NULL, &arena, &r, NULL) != CELERY_OK)
         abort();
-    struct celery_json name = celery_json_get(root, "name");
-    if (name.type == CELERY_JSON_NULL
-        || celery_json_get(root, "children").type == CELERY_JSON_NULL)
+    struct celery_json name = celery_json_get(r.document, "name");
+    if (name.type == CELERY_JSON_NULL || r.children.type == CELERY_JSON_NULL)
         return; /* written outside of a task */
     struct celery_result_out out = {
         .status = celery_arena_copy(&arena, r.status).data,
@@ -280,14 +342,17 @@ static void check_result(struct celery_str wire)
         .traceback = r.traceback,
         .children = r.children.text,
         .task_id = r.task_id,
-        .group_id = str(root, "group_id"),
-        .parent_id = str(root, "parent_id"),
-        .name = str(root, "name"),
-        .args = raw(root, "args"),
-        .kwargs = raw(root, "kwargs"),
-        .worker = str(root, "worker"),
-        .retries = integer(root, "retries"),
-        .queue = str(root, "queue"),
+        .group_id = r.group_id,
+        .parent_id = r.parent_id,
+        .name = r.name,
+        .args = celery_json_null(r.args) ? CELERY_STR("") : r.args.text,
+        .kwargs = celery_json_null(r.kwargs) ? CELERY_STR("") : r.kwargs.text,
+        .worker = r.worker,
+        .retries = r.retries,
+        .queue = r.queue,
+        .stamped_headers = r.stamped_headers,
+        .stamps = r.stamped_headers.type == CELERY_JSON_NONE ? r.stamped_headers
+                                                             : r.document,
     };
     if (r.date_done.len != 0
         && celery_timestamp_parse(r.date_done, &out.date_done_us) != CELERY_OK)
@@ -308,45 +373,89 @@ static struct {
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
+static void record_task(struct celery_str wire)
+{
+    struct celery_envelope e;
+    struct celery_message m;
+
+    if (celery_envelope_decode(wire, NULL, &recorded, &e, NULL) != CELERY_OK
+        || celery_message_decode(&e, CELERY_ACCEPT_JSON, NULL, &recorded, &m,
+                                 NULL)
+               != CELERY_OK)
+        return; /* msgpack, pickle, yaml */
+    records[n_records].id = m.id;
+    records[n_records].retries = m.retries;
+    records[n_records++].message = m;
+}
+
+static void record_result(struct celery_str wire)
+{
+    struct celery_result r;
+
+    if (celery_result_decode(wire, NULL, &recorded, &r, NULL) != CELERY_OK
+        || !same(r.status, CELERY_STR("SUCCESS")))
+        return;
+    records[n_records].is_result = true;
+    records[n_records].id = r.task_id;
+    records[n_records++].result = r.result;
+}
 
 /* All of these are ASCII, so the text is the bytes. */
-static void check_line(struct celery_str line)
+static void check_line(struct celery_str line, bool recording)
 {
     struct celery_json root;
+    struct celery_str wire;
 
     celery_arena_clear(&arena);
     if (celery_json_parse(line, NULL, &root, NULL) != CELERY_OK)
         abort();
     if (!vector_writes_as_we_do(text(root, "celery")))
         return;
-    for (size_t i = 0; i < KINDS; i++) {
-        if (celery_json_is(celery_json_get(root, "kind"), kinds[i].kind)) {
+    struct celery_json kind = celery_json_get(root, "kind");
+    for (size_t i = 0; !recording && i < KINDS; i++) {
+        if (celery_json_is(kind, kinds[i].kind)) {
             kinds[i].check(str(root, "raw"));
             kinds[i].seen++;
         }
     }
+    if (!recording || n_records == RECORDS_MAX)
+        return;
+    wire = celery_arena_copy(&recorded, str(root, "raw"));
+    if (celery_json_is(kind, "task"))
+        record_task(wire);
+    else if (celery_json_is(kind, "result"))
+        record_result(wire);
 }
 
-static void check_file(const char *path)
+static void read_all(FILE *f, bool recording)
 {
     char *line = NULL;
     size_t cap = 0;
     ssize_t len = 0;
 
+    rewind(f);
+    while ((len = getline(&line, &cap, f)) > 0)
+        check_line((struct celery_str){line, (size_t)len}, recording);
+    free(line);
+}
+
+static void check_file(const char *path)
+{
     FILE *f = fopen(path, "re");
     if (f == NULL) {
         perror(path);
         failures++;
         return;
     }
-    compared = 0;
+    compared = unmatched = 0;
+    n_records = 0;
     for (size_t i = 0; i < KINDS; i++)
         kinds[i].seen = 0;
-    while ((len = getline(&line, &cap, f)) > 0)
-        check_line((struct celery_str){line, (size_t)len});
-    free(line);
+    read_all(f, true);
+    read_all(f, false);
     (void)fclose(f);
-    printf("%s: %d compared\n", path, compared);
+    printf("%s: %d compared, %d of what was not recorded\n", path, compared,
+           unmatched);
     for (size_t i = 0; i < KINDS; i++) {
         if (kinds[i].seen == 0 || compared < LEAST) {
             (void)fprintf(stderr, "%s: %d of kind %s: too few\n", path,
@@ -361,6 +470,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++)
         check_file(argv[i]);
     celery_arena_done(&arena);
+    celery_arena_done(&recorded);
     printf("%d differ or are missing\n", failures);
     return failures == 0 && argc > 1 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -249,6 +249,8 @@ void inspect_conf(struct worker *worker, struct celery_json arguments,
     key_url(w, "broker_url", s->broker_url);
     key_url(w, "result_backend", s->result_backend);
     key_int(w, "result_expires", (int64_t)s->result_expires_s);
+    if (s->result_compression != NULL)
+        key_text(w, "result_compression", s->result_compression);
     key_bool(w, "result_extended", s->result_extended);
     key_bool(w, "task_acks_late", s->acks_late);
     key_text(w, "task_default_queue", s->queues[0]);

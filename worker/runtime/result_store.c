@@ -56,16 +56,20 @@ static const char *state_of(const struct celery_request *request)
     return "FAILURE";
 }
 
-static void add_extended(const struct result_store *store,
+void result_store_extend(const struct result_store *store,
                          const struct celery_request *request,
                          struct celery_result_out *out)
 {
+    if (!store->extended)
+        return;
     out->name = request->message.task;
     out->args = request->message.args.text;
     out->kwargs = request->message.kwargs.text;
     out->worker = (struct celery_str){store->nodename, strlen(store->nodename)};
     out->retries = request->message.retries;
     out->queue = request->envelope.routing_key;
+    out->stamped_headers = request->message.stamped_headers;
+    out->stamps = request->message.stamps;
 }
 
 static void build_document(const struct result_store *store,
@@ -84,8 +88,7 @@ static void build_document(const struct result_store *store,
         .group_id = request->message.group,
         .parent_id = request->message.parent_id,
     };
-    if (store->extended)
-        add_extended(store, request, &out);
+    result_store_extend(store, request, &out);
     celery_result_encode(buf, &out);
 }
 

@@ -11,6 +11,7 @@
 
 #include "backend/backend.h"
 #include "base/op_queue.h"
+#include "celery/result.h"
 #include "task/request.h"
 
 struct result_store;
@@ -33,6 +34,11 @@ void result_store_push(struct result_store *store,
 void result_store_document(struct result_store *store, const char *task_id,
                            const struct celery_request *request,
                            struct celery_str document, bool if_unknown);
+
+/* Adds what result_extended asks for, if it is set. */
+void result_store_extend(const struct result_store *store,
+                         const struct celery_request *request,
+                         struct celery_result_out *out);
 
 /* Stores what is left, for at most until deadline_us, and ends the thread.
  * Requests that could not be stored come back with result_stored false. */

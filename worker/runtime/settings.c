@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/xalloc.h"
+#include "celery/compress.h"
 #include "celery/content.h"
 #include "client/task_publish.h"
 #include "http/health_check.h"
@@ -59,6 +60,10 @@ static const struct conf_setting table[] = {
      .type = CONF_BOOL,
      .fallback = "0",
      .help = "store name, args, kwargs, worker, retries, queue too"},
+    {.env = "CELERY_RESULT_COMPRESSION",
+     .type = CONF_TEXT,
+     .help = "compress results: gzip, bzip2, lzma, zstd, brotli; read by "
+             "Celery from 5.7 on"},
     {.env = "CELERY_TASK_IGNORE_RESULT",
      .type = CONF_BOOL,
      .fallback = "0",
@@ -357,6 +362,20 @@ static enum celery_status load_accept(struct conf *conf,
         text);
 }
 
+static enum celery_status check_compression(const struct worker_settings *s,
+                                            struct celery_error *err)
+{
+    const char *name = s->result_compression;
+    if (name == NULL || *name == '\0'
+        || celery_compression_mime((struct celery_str){name, strlen(name)})
+               != NULL)
+        return CELERY_OK;
+    return celery_fail(err, CELERY_INVALID,
+                       "CELERY_RESULT_COMPRESSION='%.60s' is not accepted; "
+                       "accepted: gzip, bzip2, lzma, zstd, brotli",
+                       name);
+}
+
 static enum celery_status load_signing(struct conf *conf,
                                        struct worker_settings *s,
                                        struct celery_error *err)
@@ -409,6 +428,7 @@ static void load_plain(struct celery_app *app, struct conf *conf,
         conf_text(conf, "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS");
     s->result_expires_s = conf_seconds(conf, "CELERY_RESULT_EXPIRES");
     s->result_extended = conf_bool(conf, "CELERY_RESULT_EXTENDED");
+    s->result_compression = conf_text(conf, "CELERY_RESULT_COMPRESSION");
     s->ignore_result = conf_bool(conf, "CELERY_TASK_IGNORE_RESULT");
     s->store_errors_even_if_ignored =
         conf_bool(conf, "CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED");
@@ -513,7 +533,9 @@ static enum celery_status load_all(struct celery_app *app, struct conf *conf,
         return celery_fail(err, CELERY_INVALID,
                            "unexpected word '%.60s'; --help lists the options",
                            words[0]);
-    enum celery_status st = load_queues(app, conf, s, err);
+    enum celery_status st = check_compression(s, err);
+    if (st == CELERY_OK)
+        st = load_queues(app, conf, s, err);
     if (st == CELERY_OK)
         st = load_accept(conf, s, err);
     if (st == CELERY_OK)

@@ -23,6 +23,7 @@ struct worker_settings {
     const char *result_transport_options;
     double result_expires_s;
     bool result_extended;
+    const char *result_compression; /* NULL: none */
     bool ignore_result;
     bool store_errors_even_if_ignored;
     bool acks_late;

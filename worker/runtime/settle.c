@@ -142,13 +142,14 @@ static void store_started(struct worker *worker, struct celery_request *request)
     celery_json_key(&w, "hostname");
     celery_json_put_text(&w, worker->settings.nodename);
     celery_json_end_object(&w);
-    const struct celery_result_out out = {
+    struct celery_result_out out = {
         .status = "STARTED",
         .result = celery_buf_str(&result),
         .task_id = request->message.id,
         .group_id = request->message.group,
         .parent_id = request->message.parent_id,
     };
+    result_store_extend(worker->results, request, &out);
     celery_result_encode(&document, &out);
     result_store_document(worker->results, request->id, request,
                           celery_buf_str(&document), false);

@@ -86,11 +86,16 @@ static enum celery_status start_results(struct worker *worker,
         .transport_options = s->result_transport_options,
         .broker_url = s->broker_url,
         .broker_options = s->broker_transport_options,
+        .compression = s->result_compression,
         .expires_s = s->result_expires_s,
     };
     enum celery_status st = backend_open(&options, &backend, err);
     if (st != CELERY_OK)
         return st;
+    if (s->result_compression != NULL && !backend_compresses(backend))
+        LOG_EVENT(LOG_LEVEL_WARNING, "option_without_effect",
+                  LOG_STR("option", "CELERY_RESULT_COMPRESSION"),
+                  LOG_STR("msg", "rpc:// cannot hold compressed results"));
     st = result_store_start(backend, s->result_extended, s->nodename,
                             &worker->stored, &worker->results, err);
     if (st != CELERY_OK)

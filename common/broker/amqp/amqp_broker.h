@@ -203,6 +203,8 @@ enum celery_status amqp_consume_missing(struct amqp_broker *ab,
 enum celery_status amqp_apply_prefetch(struct amqp_broker *ab,
                                        struct celery_error *err)
     CELERY_MUST_CHECK;
+
+/* amqp_receive.c */
 /* Reads what has arrived. */
 enum celery_status amqp_receive(struct broker *broker, bool *ret_wake,
                                 struct celery_error *err) CELERY_MUST_CHECK;

@@ -299,8 +299,10 @@ static enum celery_status send_on(struct amqp_broker *ab,
         if (items[i].outcome != AMQP_CONFIRMED)
             continue;
         struct amqp_inbound **at = &ab->inbound;
-        while (*at != of[i])
+        while (*at != NULL && *at != of[i])
             at = &(*at)->next;
+        if (*at == NULL)
+            continue;
         tags[acked++] = of[i]->tag;
         unlink_item(ab, at);
     }

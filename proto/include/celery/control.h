@@ -38,8 +38,8 @@ CELERY_API enum celery_status celery_control_decode(
     struct celery_error *err) CELERY_MUST_CHECK;
 
 /* Is the request meant for this node? Destination first, then pattern and
- * matcher (glob by fnmatch rules; pcre by POSIX extended regular expressions
- * anchored at the start, refused when longer than 256 bytes). */
+ * matcher: glob as fnmatch(), pcre as re.match() as far as nothing has to be
+ * tried again (see docs/protocol.md); what is beyond that matches nothing. */
 CELERY_API bool celery_control_is_for(
     const struct celery_control_request *request, const char *nodename);
 
@@ -61,6 +61,8 @@ struct celery_control_out {
     int64_t clock;
     double expires;
     const char *delivery_tag;
+    const char *pattern; /* NULL: null */
+    const char *matcher; /* "glob", "pcre"; NULL: null */
 };
 CELERY_API void celery_control_encode(struct celery_buf *buf,
                                       const struct celery_control_out *out);

@@ -42,11 +42,25 @@ struct celery_result_out {
     struct celery_str worker;
     int64_t retries;
     struct celery_str queue;
+    /* Written when stamps has members: the list, and each stamp that it names,
+     * unless it is called like another member. */
+    struct celery_json stamped_headers; /* array or NONE */
+    struct celery_json stamps;          /* object or NONE */
 };
 
 /* Appends the document, keys in Python's order. */
 CELERY_API void celery_result_encode(struct celery_buf *buf,
                                      const struct celery_result_out *out);
+
+/* Appends document as result_compression stores it: behind a mark and the name
+ * of the compression. CELERY_UNSUPPORTED for a name that kombu does not know.
+ * On failure what was appended is not to be used. Source:
+ * celery/backends/base.py compress_payload. */
+CELERY_API enum celery_status celery_result_compress(struct celery_str document,
+                                                     const char *compression,
+                                                     struct celery_buf *buf,
+                                                     struct celery_error *err)
+    CELERY_MUST_CHECK;
 
 struct celery_result {
     struct celery_str status;
@@ -56,6 +70,17 @@ struct celery_result {
     struct celery_str date_done;
     struct celery_json children;
     struct celery_exception exception; /* type empty: none */
+    struct celery_str group_id;        /* empty where absent, as all below */
+    struct celery_str parent_id;
+    /* result_extended */
+    struct celery_str name;
+    struct celery_json args; /* NONE where absent */
+    struct celery_json kwargs;
+    struct celery_str worker;
+    int64_t retries; /* 0 where absent */
+    struct celery_str queue;
+    struct celery_json stamped_headers;
+    struct celery_json document; /* all of it: a stamp is a member of it */
 };
 
 /* Also reads in-band compressed documents (5.7.0's result_compression). */

@@ -17,9 +17,12 @@ extern "C" {
 enum { CELERY_TIMESTAMP_MAX = 40 };
 
 /*
- * Parses "YYYY-MM-DDTHH:MM:SS[.f…][Z|±HH[:]MM]" (1 to 9 fraction digits; what
- * is past the sixth is cut) into microseconds since 1970-01-01 UTC. A text
- * without an offset is read as UTC, as the Python worker does.
+ * Parses "YYYY-MM-DDTHH:MM:SS[.f…][Z|±HH[:]MM]" and the other forms that
+ * dateutil's isoparse takes: dates alone, of weeks and of days of the year,
+ * without dashes and colons, times without seconds or minutes, 24:00, another
+ * separator, "±HH". Fraction digits past the sixth are cut. Microseconds since
+ * 1970-01-01 UTC; a text without an offset is read as UTC, as the Python worker
+ * does.
  */
 CELERY_API enum celery_status celery_timestamp_parse(struct celery_str text,
                                                      int64_t *ret_usec)
