@@ -307,7 +307,10 @@ OTHERS = [
     ("datetime", "2026-11-24T05:17:54+5"), ("datetime", "2026-11-24T05:17:54.5x"),
     ("datetime", "2026-11-24X05:17:54"), ("date", "2026-1-24"), ("date", "2026-02-30"),
     ("time", "05:17"), ("time", "05:17:54+00:00"), ("time", "x"), ("time", "24:00"),
-    ("decimal", "NaN"), ("decimal", "1E+5"), ("decimal", "x"), ("decimal", "-0.00"),
+    ("decimal", "NaN"), ("decimal", "1E+5"), ("decimal", "x"), ("decimal", "-0.00"), ("decimal", "-Infinity"), ("decimal", "sNaN12"), ("decimal", "1e-10"),
+    ("decimal", "123.456e3"), ("decimal", " 1_0 "), ("decimal", ".5"), ("decimal", "5."),
+    ("decimal", "0E+3"), ("decimal", "1E-99999999999999999999"), ("decimal", "1E+7"),
+    ("decimal", "12345678901234567890123456789012345"), ("decimal", ""), ("decimal", 5), ("decimal", "inf"),
     ("uuid", {"hex": "2931820F-5EA0-4D0E-9F55-5C82F86902AA"}), ("uuid", {"hex": "x"}),
     ("uuid", {"hex": "2931820g5ea04d0e9f555c82f86902aa"}), ("uuid", {"hex": 5}), ("uuid", {}),
     ("base64", "***"), ("base64", ""), ("bytes", "\x00\u20b9'"), ("bytes", "x" * 300),
@@ -331,6 +334,10 @@ def add_typed(corpus):
         wrong = json.dumps({"__type__": name, "__value__": 5})
         corpus.add("python_repr", f"wrong-{name}", b"\xff" + wrong.encode())
         corpus.add("msgpack", f"text-wrong-{name}", wrong)
+    for n, text in enumerate(('{"a": 1, "a": 2}', '{"a": 1, "b": {"a": 3, "a": 4}, "\\u0061": 5}',
+                              "{%s}" % ", ".join(f'"k{i % 40}": {i}' for i in range(60)))):
+        corpus.add("python_repr", f"equal-keys-{n}", b"\xff" + text.encode())
+        corpus.add("json", f"equal-keys-{n}", text)
     for n, (name, value) in enumerate(OTHERS):
         text = json.dumps([{"__type__": name, "__value__": value}])
         corpus.add("python_repr", f"other-{name}-{n}", b"\xff" + text.encode())
@@ -450,6 +457,12 @@ def add_results(corpus):
     corpus.add("result", "extended", json.dumps(full))
     corpus.add("result", "extended-bare", json.dumps(
         {k: v for k, v in full.items() if k in ("status", "name", "task_id")}))
+    for what, more in {"stamps": {"stamped_headers": ["custom", "b", 5, "status"], "custom": [1],
+                                  "b": None},
+                       "stamps-escaped": {"stamped_headers": ["\n\u20b9"], "\n\u20b9": 1},
+                       "stamps-null": {"stamped_headers": None, "custom": 1},
+                       "stamps-none": {"stamped_headers": [], "custom": 1}}.items():
+        corpus.add("result", what, json.dumps({**full, **more}))
     for what, raw in {"list": "[]", "no-status": "{}", "status-number": '{"status": 5}',
                       "not-json": "nonsense", "texts-of-other-types":
                       '{"status": "FAILURE", "task_id": 5, "result": 5}'}.items():
@@ -600,7 +613,12 @@ def add_rest(corpus):
         "west": "2026-11-24T05:17:54-0800", "first": "0001-01-01T00:00:00+14:00",
         "last": "9999-12-31T23:59:59.999999-14:00", "leap": "2024-02-29T00:00:00",
         "no-leap": "2023-02-29T00:00:00", "comma": "2026-11-24T05:17:54,5", "short": "2026-11-24T05:17",
-        "basic": "20261124T051754", "hour-24": "2026-11-24T24:00:00", "month-13": "2026-13-01",
+        "basic": "20261124T051754", "basic-zone": "20261124T051754+0530", "month": "2026-11",
+        "year": "2026", "week": "2026-W48-2", "week-basic": "2026W482", "week-only": "2026-W48",
+        "week-53": "2020-W53-7", "no-week-53": "2026-W53-1", "day-of-year": "2026-328",
+        "day-basic": "2026328", "day-366": "2024-366", "no-day-366": "2026-366", "hour": "2026-11-24T05",
+        "hour-minute": "20261124T0517", "zone-hour": "2026-11-24T05:17:54+05", "year-0": "0000-01-01",
+        "zone-seconds": "2026-11-24T05:17:54+05:30:15", "day-24": "2026-11-24T24:00:01", "hour-24": "2026-11-24T24:00:00", "month-13": "2026-13-01",
     }.items():
         corpus.add("timestamp", what, text)
     corpus.add("task_id", "bytes", bytes(range(0, 256, 16)))
