@@ -34,6 +34,32 @@ static void same(const struct celery_envelope *a,
     HOLDS(a->redelivered || !b->redelivered);
 }
 
+/* What the decoder picked in its one walk, looked up member by member. */
+static void check_picked(const struct celery_envelope *e,
+                         struct celery_arena *arena)
+{
+    struct celery_json info = celery_json_get(e->properties, "delivery_info");
+    const struct {
+        struct celery_json value;
+        struct celery_str got;
+    } texts[] = {
+        {celery_json_get(e->properties, "correlation_id"), e->correlation_id},
+        {celery_json_get(e->properties, "reply_to"), e->reply_to},
+        {celery_json_get(e->properties, "delivery_tag"), e->delivery_tag},
+        {celery_json_get(info, "exchange"), e->exchange},
+        {celery_json_get(info, "routing_key"), e->routing_key},
+        {celery_json_get(e->headers, "compression"), e->content.compression},
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct celery_str want = {"", 0};
+        if (texts[i].value.type == CELERY_JSON_STRING)
+            HOLDS(celery_json_string(texts[i].value, arena, &want)
+                  == CELERY_OK);
+        HOLDS(fuzz_same(texts[i].got, want));
+    }
+}
+
 static void send_on(const struct celery_envelope *e, struct celery_arena *arena)
 {
     struct celery_buf buf = CELERY_BUF_INIT;
@@ -78,10 +104,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     enum celery_status status =
         celery_envelope_decode(fuzz_str(data, size), &limits, &arena, &e, &err);
-    if (status == CELERY_OK)
+    if (status == CELERY_OK) {
+        check_picked(&e, &arena);
         send_on(&e, &arena);
-    else
+    } else {
         HOLDS(err.status == status && err.msg[0] != '\0');
+    }
     celery_arena_done(&arena);
     return 0;
 }
