@@ -74,7 +74,7 @@ static void worker(struct event *e)
 {
     const struct celery_event_worker worker = {
         .type = fuzz_text(&e->lines),
-        .freq = fuzz_int(&e->lines) % 100000 / 8.0,
+        .freq = (double)(fuzz_int(&e->lines) % 100000) / 8,
         .active = fuzz_int(&e->lines),
         .processed = fuzz_int(&e->lines),
         .loadavg = {fuzz_double(&e->lines), fuzz_double(&e->lines), 0.5},
