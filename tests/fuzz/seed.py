@@ -116,14 +116,16 @@ def add_json(corpus, name, text):
     if value is None:
         return
     corpus.add("json", name, text, outline(value))
+    for signature in signatures(value):
+        corpus.add("signature", f"{signature['subtask_type'] or 'task'}-{name}",
+                   json.dumps(signature), shape(signature))
+    if name.startswith(("event", "inspect", "result")):
+        return  # no body of a task
     corpus.add("python_repr", name, b"\xff" + text, outline(value))
     try:
         corpus.add("msgpack", name, msgpack.packb(value), outline(value))
     except (OverflowError, UnicodeEncodeError):
         pass  # msgpack holds no such integer, no such text
-    for signature in signatures(value):
-        corpus.add("signature", f"{signature['subtask_type'] or 'task'}-{name}",
-                   json.dumps(signature), shape(signature))
 
 
 def task_out(envelope, headers, args, kwargs, embed):
@@ -393,6 +395,8 @@ def add_headers(corpus):
             "replaced_task_nesting", "stamped_headers", "stamps", "compression", "custom", "redelivered"]
     for key in keys:
         for what, value in values.items():
+            if what in ("empty", "nul") and key not in ("task", "id", "group", "eta"):
+                continue  # as any other text
             raw = envelope(PLAIN, task(**{key: value}))
             corpus.add("message", f"{key}-{what}", raw)
             if what == "text":
@@ -406,6 +410,8 @@ def add_headers(corpus):
                     corpus.add("message", f"between-{key}", envelope(body, task()))
     for key in ("callbacks", "errbacks", "chain", "chord"):
         for what, value in values.items():
+            if what in ("empty", "nul"):
+                continue
             corpus.add("message", f"{key}-{what}",
                        envelope([[1], {}, {**PLAIN[2], key: value}], task()))
             corpus.add("message", f"protocol-1-{key}-{what}",
