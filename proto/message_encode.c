@@ -313,13 +313,18 @@ static enum celery_status put_msgpack(struct celery_buf *buf,
 
     put_json(&text, task, parts);
     enum celery_status status = celery_buf_status(&text);
+    if (status != CELERY_OK)
+        status = celery_fail(err, status, "no memory for the body");
     if (status == CELERY_OK)
         status = celery_json_parse(celery_buf_str(&text), &limits, &root, err);
     if (status == CELERY_OK)
         status = celery_msgpack_encode(root, buf, err);
     celery_buf_done(&text);
-    return status == CELERY_OK || status == CELERY_NOMEM ? status
-                                                         : CELERY_INVALID;
+    if (status == CELERY_OK || status == CELERY_NOMEM)
+        return status;
+    if (err != NULL)
+        err->status = CELERY_INVALID; /* the text says what msgpack lacks */
+    return CELERY_INVALID;
 }
 
 static enum celery_status put_plain(struct celery_buf *buf,

@@ -7,6 +7,35 @@
 
 static const char *const names[] = {"zlib", "bzip2", "lzma", "zstd", "brotli"};
 
+/* As any content type: what decodes is within the limits, what may not come is
+ * refused by name. */
+static void check_types(struct celery_str name, struct celery_str bytes,
+                        const struct celery_limits *limits,
+                        struct celery_arena *arena)
+{
+    static const char *const types[] = {"application/json",
+                                        "application/x-msgpack",
+                                        "application/x-python-serialize", ""};
+    struct celery_json root;
+    struct celery_error err;
+
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        const struct celery_content content = {
+            .type = {types[i], strlen(types[i])},
+            .compression = name,
+            .body = bytes,
+        };
+        enum celery_status status =
+            celery_content_decode(&content,
+                                  CELERY_ACCEPT_JSON | CELERY_ACCEPT_MSGPACK,
+                                  limits, arena, &root, &err);
+        HOLDS(i < 2 || status == CELERY_UNSUPPORTED);
+        if (status == CELERY_OK)
+            HOLDS(root.type != CELERY_JSON_NONE
+                  && root.text.len <= limits->inflated_bytes);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     enum { LIMIT = 1 << 16 };
@@ -49,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                               &root, &err)
         == CELERY_OK)
         HOLDS(root.text.len <= limits.inflated_bytes);
+    check_types(content.compression, bytes, &limits, &arena);
     celery_buf_done(&plain);
     celery_buf_done(&packed);
     celery_arena_done(&arena);

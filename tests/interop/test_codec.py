@@ -237,6 +237,34 @@ def check_loads(tool):
     assert ROUNDS // 4 < accepted < len(texts) - ROUNDS // 4, accepted
 
 
+# CPython's guard against slow conversions, which other Pythons do not have: we carry
+# integers as text. Source: sys.int_info.default_max_str_digits.
+LONG_INTEGER = "Exceeds the limit (4300"
+# The corpora whose inputs are JSON, or were once.
+JSON_CORPORA = ["envelope", "json", "message", "result", "signature"]
+
+
+def check_corpus(tool):
+    """Of the fuzz corpora, Python's json accepts what we do, and we what it does."""
+    corpus = pathlib.Path(__file__).resolve().parent.parent / "fuzz" / "corpus"
+    texts = [path.read_bytes() for name in JSON_CORPORA
+             for path in sorted((corpus / name).iterdir())]
+    texts += [b"[" + b"7" * 4300 + b"]", b"[" + b"7" * 4301 + b"]"]
+    questions = [{"op": "loads", "bytes": base64.b64encode(t).decode()} for t in texts]
+    accepted, refused, long_integers = 0, 0, 0
+    for text, got in zip(texts, ask(tool, questions)):
+        try:
+            json.loads(text.decode("utf-8"))
+        except (ValueError, RecursionError) as exc:
+            long_integers += got["ok"]
+            assert not got["ok"] or LONG_INTEGER in str(exc), (text, exc)
+            refused += not got["ok"]
+        else:
+            assert got["ok"], text
+            accepted += 1
+    assert accepted > 300 and refused > 10 and long_integers, (accepted, refused, long_integers)
+
+
 def python_message(app, options):
     """What Python puts on a queue for the same options."""
     eta = options.get("eta_us")
@@ -987,10 +1015,10 @@ def check_deviations(tool):
         assert why in got["error"], got
 
 
-CHECKS = [check_saferepr, check_saferepr_of_documents, check_repr_of_text, check_float, check_loads,
-          check_encode, check_encode_v1, check_encode_msgpack, check_again, check_retry, check_decode,
-          check_msgpack, check_result, check_events, check_glob, check_regex, check_timestamp,
-          check_deviations]
+CHECKS = [check_saferepr, check_saferepr_of_documents, check_repr_of_text, check_float,
+          check_loads, check_corpus, check_encode, check_encode_v1, check_encode_msgpack,
+          check_again, check_retry, check_decode, check_msgpack, check_result, check_events,
+          check_glob, check_regex, check_timestamp, check_deviations]
 
 
 def test_codec():

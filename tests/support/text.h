@@ -44,22 +44,31 @@ static inline struct celery_json json(const char *s)
     } while (0)
 
 /*
- * Runs a block with the n-th allocation failing, for every n until it succeeds.
- * The block sets status, and frees whatever it owns.
+ * Runs a block with the n-th allocation failing, with and without all after it,
+ * for every n until none fails. The block sets status, and frees whatever it
+ * owns. An allocation that failed is always told.
  */
-#define OOM_LOOP(status, ...)                       \
-    do {                                            \
-        for (long oom_n = 0;; oom_n++) {            \
-            ck_assert_int_lt(oom_n, 100000);        \
-            oom_after(oom_n);                       \
-            __VA_ARGS__;                            \
-            oom_after(-1);                          \
-            if ((status) == CELERY_OK) {            \
-                ck_assert_int_gt(oom_n, 0);         \
-                break;                              \
-            }                                       \
-            ck_assert_int_eq(status, CELERY_NOMEM); \
-        }                                           \
+#define OOM_LOOP(status, ...)                                                \
+    do {                                                                     \
+        for (int oom_mode = 0; oom_mode < 2; oom_mode++) {                   \
+            for (long oom_n = 0;; oom_n++) {                                 \
+                ck_assert_int_lt(oom_n, 100000);                             \
+                if (oom_mode == 0)                                           \
+                    oom_after(oom_n);                                        \
+                else                                                         \
+                    oom_only(oom_n);                                         \
+                __VA_ARGS__;                                                 \
+                oom_after(-1);                                               \
+                ck_assert_msg(                                               \
+                    (status) == (oom_happened() ? CELERY_NOMEM : CELERY_OK), \
+                    "allocation %ld%s: status %d", oom_n,                    \
+                    oom_mode == 0 ? " and later" : " alone", (int)(status)); \
+                if (!oom_happened()) {                                       \
+                    ck_assert_int_gt(oom_n, 0);                              \
+                    break;                                                   \
+                }                                                            \
+            }                                                                \
+        }                                                                    \
     } while (0)
 
 #endif /* SUPPORT_TEXT_H */

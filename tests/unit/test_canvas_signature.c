@@ -245,6 +245,33 @@ START_TEST(survives_out_of_memory)
 }
 END_TEST
 
+START_TEST(a_walk_survives_out_of_memory)
+{
+    struct celery_json root =
+        json("{\"task\": \"celery.chain\", \"subtask_type\": \"chain\", "
+             "\"kwargs\": {\"tasks\": [{\"task\": \"\\u0041\"}, "
+             "{\"task\": \"\\u0042\"}]}}");
+    enum celery_status status = CELERY_OK;
+    int visited = 0;
+
+    OOM_LOOP(status, {
+        CLEANUP(celery_arena_done)
+        struct celery_arena arena = CELERY_ARENA_INIT;
+        struct celery_signature_walk walk;
+        struct celery_signature s;
+        bool done = false;
+        visited = 0;
+        celery_signature_walk(&walk, root, &arena);
+        do {
+            status = celery_signature_next(&walk, &s, &done, NULL);
+            visited += status == CELERY_OK && !done;
+        } while (status == CELERY_OK && !done);
+    });
+    ck_assert_int_eq(visited, 3);
+}
+END_TEST
+
 UNIT_MAIN("canvas_signature", comes_out_as_it_came_in, reads_what_it_says,
           writes_all_six, tells_what_is_broken, walks_all_in_order,
-          the_depth_has_a_limit, survives_out_of_memory)
+          the_depth_has_a_limit, survives_out_of_memory,
+          a_walk_survives_out_of_memory)

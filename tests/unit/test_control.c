@@ -334,7 +334,31 @@ START_TEST(survives_out_of_memory)
 }
 END_TEST
 
+/* Who cannot look does not answer. */
+START_TEST(matching_survives_out_of_memory)
+{
+    static const char *const patterns[][2] = {
+        {"glob", "w[a-z@]*"},
+        {"pcre", "w@[a-h]+\\.x"},
+    };
+
+    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        const struct celery_control_request r = {
+            .matcher = text(patterns[i][0]),
+            .pattern = text(patterns[i][1]),
+        };
+        long n = 0;
+        do {
+            oom_after(n++);
+            bool matched = celery_control_is_for(&r, "w@h.x");
+            oom_after(-1);
+            ck_assert(matched == !oom_happened());
+        } while (oom_happened());
+    }
+}
+END_TEST
+
 UNIT_MAIN("control", reads_a_request, refuses_broken_requests, json_only,
           selects_nodes, matches_characters_not_bytes,
           long_patterns_are_refused, writes_replies, writes_requests,
-          survives_out_of_memory)
+          survives_out_of_memory, matching_survives_out_of_memory)

@@ -171,6 +171,34 @@ START_TEST(survives_out_of_memory)
         status = celery_buf_status(&buf);
         celery_buf_done(&buf);
     });
+    const struct celery_message message = {
+        .protocol = 2,
+        .task = text("t"),
+        .id = text("i"),
+        .args = json("[\"\\u0041\", {\"a\": 1}]"),
+        .kwargs = json("{\"\\u0041\": [1]}"),
+        .eta_text = text("2026-11-24T05:17:54Z"),
+        .eta_us = 1,
+    };
+    OOM_LOOP(status, {
+        struct celery_buf buf = CELERY_BUF_INIT;
+        celery_event_received(&buf, &base, &message);
+        status = celery_buf_status(&buf);
+        celery_buf_done(&buf);
+    });
+    const struct celery_task_out task = {
+        .task = "t",
+        .id = "i",
+        .args = text("[\"\\u0041\", {\"a\": 1}]"),
+        .kwargs = text("{\"\\u0041\": [1]}"),
+        .eta_us = 1,
+    };
+    OOM_LOOP(status, {
+        struct celery_buf buf = CELERY_BUF_INIT;
+        celery_event_sent(&buf, &base, &task);
+        status = celery_buf_status(&buf);
+        celery_buf_done(&buf);
+    });
 }
 END_TEST
 

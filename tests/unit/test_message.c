@@ -688,6 +688,7 @@ START_TEST(writes_msgpack)
         ck_assert_int_eq(celery_message_encode(&task, &head, &body, &err),
                          CELERY_INVALID);
         ck_assert_msg(strstr(err.msg, "msgpack: ") == err.msg, "%s", err.msg);
+        ck_assert_int_eq(err.status, CELERY_INVALID);
     }
 }
 END_TEST

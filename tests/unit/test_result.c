@@ -295,6 +295,14 @@ START_TEST(survives_out_of_memory)
         status = celery_result_compress(text(small), "gzip", &buf, NULL);
         celery_buf_done(&buf);
     });
+    const struct celery_exception exception = {
+        .type = text("KeyError"), .message = text("[\"\\u0041\", [1]]")};
+    OOM_LOOP(status, {
+        struct celery_buf buf = CELERY_BUF_INIT;
+        celery_exception_repr(&buf, &exception);
+        status = celery_buf_status(&buf);
+        celery_buf_done(&buf);
+    });
 }
 END_TEST
 
