@@ -26,13 +26,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { FUZZ_LIMITS_DEPTH = 64 };
 
 /* Small enough that an input cannot make a run slow. */
-#define FUZZ_LIMITS                                            \
-    ((struct celery_limits){.message_bytes = (size_t)1 << 16,  \
-                            .inflated_bytes = (size_t)1 << 18, \
-                            .elements = 10000,                 \
-                            .depth = FUZZ_LIMITS_DEPTH,        \
-                            .headers = 100,                    \
-                            .stamps = 100})
+#define FUZZ_LIMITS_INIT                                                     \
+    {                                                                        \
+        .message_bytes = (size_t)1 << 16, .inflated_bytes = (size_t)1 << 18, \
+        .elements = 10000, .depth = FUZZ_LIMITS_DEPTH, .headers = 100,       \
+        .stamps = 100                                                        \
+    }
+#define FUZZ_LIMITS ((struct celery_limits)FUZZ_LIMITS_INIT)
 
 static inline struct celery_str fuzz_str(const uint8_t *data, size_t size)
 {

@@ -8,7 +8,7 @@
 #include "celery/message.h"
 #include "fuzz/lines.h"
 
-static const struct celery_limits wide = FUZZ_LIMITS;
+static const struct celery_limits wide = FUZZ_LIMITS_INIT;
 
 static size_t number(const char **text)
 {

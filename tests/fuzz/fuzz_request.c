@@ -7,7 +7,7 @@
 #include "celery/control.h"
 #include "fuzz/lines.h"
 
-static const struct celery_limits limits = FUZZ_LIMITS;
+static const struct celery_limits limits = FUZZ_LIMITS_INIT;
 
 /* The line's text when it is a document of this type, else empty. */
 static struct celery_str document(struct fuzz_lines *lines,
