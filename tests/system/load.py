@@ -65,12 +65,14 @@ class Load:
         queue = pathlib.Path(self.setup.broker.removeprefix("filesystem://")) / "queue"
         return sum(1 for _ in queue.glob(f"*.{self.queue}.msg"))
 
+    def suspects(self):
+        """What came back so often that it is held alone, and waits for that."""
+        return self.setup.rabbitmq.length(f"{self.queue}.suspects") if self.setup.rabbitmq else 0
+
     def held(self):
-        """Claims that are not settled, and on RabbitMQ what waits to be held alone."""
+        """Claims that are not settled."""
         if self.setup.rabbitmq:
-            queues = self.setup.rabbitmq.queues()
-            return queues.get(f"{self.queue}.suspects", (0, 0))[0] + sum(
-                unacked for _, unacked in queues.values())
+            return sum(unacked for _, unacked in self.setup.rabbitmq.queues().values())
         if self.setup.redis:
             return self.setup.redis.client().hlen("unacked")
         claims = pathlib.Path(self.setup.broker.removeprefix("filesystem://")) / "claims"
@@ -96,8 +98,8 @@ class Load:
 
     def drained(self, seconds=120):
         """Waits until nothing is left to do."""
-        wait_for(lambda: self.waits() == 0 and self.held() == 0, "the queue is drained", seconds,
-                 every=0.2)
+        wait_for(lambda: self.waits() == 0 and self.suspects() == 0 and self.held() == 0,
+                 "the queue is drained", seconds, every=0.2)
 
     def judge(self):
         """(lost, run more than once, dead letters that did not run); what ran that
