@@ -298,8 +298,18 @@ static enum celery_status consume_suspects(struct amqp_broker *ab, size_t queue,
     enum celery_status st = CELERY_OK;
     if (!q->consuming)
         st = amqp_suspects_find(ab, queue, err);
-    if (st == CELERY_OK && q->suspects && !q->suspects_consuming)
+    if (st != CELERY_OK || !q->suspects || q->suspects_consuming)
+        return st;
+    /* A limit of its own takes that of the channel away (rabbit_channel.erl,
+     * basic.qos): until it stands again, nobody else consumes. */
+    for (size_t i = 0; ab->qos_global && i < ab->queue_count; i++) {
+        if (st == CELERY_OK)
+            st = stop_consumer(ab, i, err);
+    }
+    if (st == CELERY_OK)
         st = amqp_suspects_consume(ab, queue, err);
+    if (st == CELERY_OK && ab->qos_global)
+        st = amqp_set_qos(ab, ab->prefetch, true, err);
     return st;
 }
 
