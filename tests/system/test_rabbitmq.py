@@ -703,7 +703,7 @@ def test_closed_connections(fleet):
     """rabbitmqctl close_connection, again and again, under load: back within two
     seconds, every task runs."""
     worker = fleet.worker("-c", "2", "-E", "--prefetch-multiplier", "8")
-    ids = send(fleet.vhost, "t.late", [0.05], count=400)
+    ids = send(fleet.vhost, "t.late", [0.05], count=800)
     for fault in range(4):
         at_fault = fleet.done(ids)
         wait_for(lambda: fleet.done(ids) > at_fault + 5, "work goes on", every=0.005)
