@@ -143,11 +143,13 @@ static enum celery_status bury(struct spool_broker *sb, const char *name,
 static void bury_whole(struct spool_broker *sb, const char *name,
                        const char *queue)
 {
-    (void)renameat(sb->own_dir, name, sb->dead_dir, name);
+    bool moved = renameat(sb->own_dir, name, sb->dead_dir, name) == 0;
     LOG_EVENT(LOG_LEVEL_ERROR, "message_refused", LOG_STR("queue", queue),
               LOG_STR("file", name), LOG_STR("reason", "too_large"),
               LOG_INT("limit", MESSAGE_BYTES_MAX),
-              LOG_STR("msg", "moved to the dead letters as it is"));
+              LOG_STR("msg", moved ? "moved to the dead letters as it is"
+                                   : "stays among the claims, since it cannot "
+                                     "be moved to the dead letters"));
 }
 
 /* *ret_stop: nothing more to take from this queue now. */
