@@ -329,6 +329,5 @@ bool webhook_body_read(struct celery_str body, struct celery_str chain,
         if (!fields[i].read(&r, celery_json_get(root, fields[i].name)))
             return false;
     }
-    ret->raw_body = body;
     return true;
 }

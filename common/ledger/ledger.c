@@ -101,6 +101,26 @@ static enum celery_status check_batch(size_t count, struct celery_error *err)
                        count, (int)LEDGER_BATCH_MAX);
 }
 
+enum celery_status ledger_ingest_webhooks(struct ledger *ledger,
+                                          const struct ledger_webhook *webhooks,
+                                          size_t count,
+                                          struct ledger_webhook_answer *ret,
+                                          struct celery_error *err)
+{
+    enum celery_status st = check_batch(count, err);
+    if (st != CELERY_OK || count == 0)
+        return st;
+    struct ledger_batch *batch = xmalloc(sizeof *batch);
+    if (ledger_batch_of_webhooks(batch, webhooks, count, ret))
+        st = ledger->driver->ingest(ledger->impl, batch, err);
+    else
+        st =
+            celery_fail(err, CELERY_INVALID, "more than %d deposits in a batch",
+                        (int)LEDGER_BATCH_MAX);
+    free(batch);
+    return st;
+}
+
 enum celery_status ledger_ingest(struct ledger *ledger,
                                  const struct ledger_deposit *deposits,
                                  size_t count, struct ledger_ingested *ret,
@@ -110,15 +130,8 @@ enum celery_status ledger_ingest(struct ledger *ledger,
     if (st != CELERY_OK || count == 0)
         return st;
     struct ledger_batch *batch = xmalloc(sizeof *batch);
-    struct ledger_ingested *answers = xcalloc(count, sizeof *answers);
-    ledger_batch_init(batch, deposits, count);
-    while (st == CELERY_OK && ledger_batch_next(batch)) {
-        st = ledger->driver->ingest(ledger->impl, batch->merged,
-                                    batch->merged_count, answers, err);
-        if (st == CELERY_OK)
-            ledger_batch_answer(batch, answers, ret);
-    }
-    free(answers);
+    ledger_batch_of_deposits(batch, deposits, count, ret);
+    st = ledger->driver->ingest(ledger->impl, batch, err);
     free(batch);
     return st;
 }
@@ -214,6 +227,64 @@ enum celery_status ledger_settle(struct ledger *ledger,
     }
     free(answers);
     return st;
+}
+
+enum celery_status ledger_inbox_get(struct ledger *ledger, const char *inbox_id,
+                                    struct ledger_inbox_row *ret,
+                                    bool *ret_found, struct celery_error *err)
+{
+    *ret_found = false;
+    if (!is_uuid(inbox_id))
+        return CELERY_OK;
+    return ledger->driver->inbox_get(ledger->impl, inbox_id, ret, ret_found,
+                                     err);
+}
+
+enum celery_status ledger_inbox_open(struct ledger *ledger, int64_t since_us,
+                                     const char *after_id, size_t limit,
+                                     char (*ret_ids)[LEDGER_ID_MAX],
+                                     size_t *ret_count,
+                                     struct celery_error *err)
+{
+    const struct ledger_since since = {since_us, after_id, limit};
+    *ret_count = 0;
+    return ledger->driver->inbox_open(ledger->impl, &since, ret_ids, ret_count,
+                                      err);
+}
+
+enum celery_status ledger_inbox_replayed(struct ledger *ledger,
+                                         const struct ledger_webhook *webhook,
+                                         const struct ledger_ingested *deposits,
+                                         struct celery_error *err)
+{
+    return ledger->driver->inbox_replayed(ledger->impl, webhook, deposits, err);
+}
+
+enum celery_status ledger_inbox_expire(struct ledger *ledger, int64_t until_us,
+                                       size_t limit, int64_t *ret_count,
+                                       struct celery_error *err)
+{
+    *ret_count = 0;
+    return ledger->driver->inbox_expire(ledger->impl, until_us, limit,
+                                        ret_count, err);
+}
+
+enum celery_status ledger_resolve(struct ledger *ledger, const char *tx_id,
+                                  bool credit, const char *reason,
+                                  const char *actor, struct celery_error *err)
+{
+    const struct ledger_resolution resolution = {tx_id, credit, reason, actor};
+    if (!is_uuid(tx_id))
+        return celery_fail(err, CELERY_INVALID, "there is no deposit %.60s",
+                           tx_id);
+    return ledger->driver->resolve(ledger->impl, &resolution, err);
+}
+
+enum celery_status ledger_collisions(struct ledger *ledger,
+                                     struct celery_buf *ret_text,
+                                     struct celery_error *err)
+{
+    return ledger->driver->collisions(ledger->impl, ret_text, err);
 }
 
 enum celery_status ledger_check(struct ledger *ledger, struct ledger_check *ret,

@@ -29,6 +29,9 @@ enum {
     LEDGER_CURRENCY_MAX = 17,
     LEDGER_TRACE_MAX = 56, /* a W3C traceparent and its NUL */
     LEDGER_BATCH_MAX = 256,
+    LEDGER_DETAIL_MAX = 64,
+    LEDGER_SOURCE_MAX = 33,
+    LEDGER_REQUEST_MAX = 65,
 };
 
 enum ledger_state {
@@ -37,6 +40,7 @@ enum ledger_state {
     LEDGER_CREDITED,
     LEDGER_UNMATCHED,
     LEDGER_CONFLICT,
+    LEDGER_REJECTED, /* a conflict that a human ended without credit */
     LEDGER_REVERSED,
     LEDGER_STATE_COUNT,
 };
@@ -78,8 +82,10 @@ void ledger_pool_stats(struct ledger *ledger, int *ret_active, int *ret_max);
 
 struct ledger_deposit {
     char chain[LEDGER_CHAIN_MAX];
-    char tx_hash[LEDGER_HASH_MAX];
-    int32_t log_index;
+    char tx_hash[LEDGER_HASH_MAX]; /* canonical (chain_kind.h) */
+    int32_t log_index;             /* -1: not known */
+    bool index_stable; /* the source's indexes are the chain's: another index is
+                          another transfer */
     char amount[LEDGER_AMOUNT_MAX]; /* canonical decimal, > 0 (amount.h) */
     char currency[LEDGER_CURRENCY_MAX];
     char user_id[LEDGER_ID_MAX]; /* "" : none given */
@@ -89,8 +95,9 @@ struct ledger_deposit {
     const char *to_address;         /* NULL: none; borrowed, as all below */
     const char *provider_status;    /* the body's status, NULL: none */
     const char *conflict_reason;    /* not NULL: stored in state conflict */
-    struct celery_str metadata;     /* JSON object text; empty: none */
-    struct celery_str raw_body;     /* kept byte for byte */
+    bool takes_back; /* the reason is the provider's status, not the amount:
+                        holds for a deposit that is known, too */
+    struct celery_str metadata; /* JSON object text; empty: none */
     char traceparent[LEDGER_TRACE_MAX];
 };
 
@@ -108,13 +115,65 @@ struct ledger_ingested {
     enum ledger_state state;
     bool publish; /* work is left and nobody was told yet: publish the task */
     char traceparent[LEDGER_TRACE_MAX]; /* the row's, for the task's headers */
-    struct celery_error error;          /* LEDGER_INGEST_FAILED only */
+    char
+        detail[LEDGER_DETAIL_MAX]; /* what differs: "amount, currency, user_id",
+                                       "status"; of a new one its reason when
+                                       the ledger found it */
+    struct celery_error error;     /* LEDGER_INGEST_FAILED only */
 };
 
-/* Stores count (≤ LEDGER_BATCH_MAX) deposits in one transaction; equal keys in
- * the batch are merged first. When the statement fails for a reason of the data
- * it is repeated row by row under savepoints, so each gets its own answer. On
+enum ledger_outcome {
+    LEDGER_STORED,  /* its deposits are in the ledger */
+    LEDGER_IGNORED, /* nothing in it is for us */
+    LEDGER_REFUSED, /* not understood */
+};
+
+/* "stored", "ignored", "refused" */
+const char *ledger_outcome_name(enum ledger_outcome outcome);
+
+/* One webhook as the inbox keeps it; texts are borrowed. */
+struct ledger_webhook {
+    char inbox_id[LEDGER_ID_MAX]; /* for a new row */
+    const char *source;
+    const char *event_id; /* the sender's, signed; NULL: none */
+    const char *request_id;
+    struct celery_str headers; /* a JSON object; empty: none */
+    struct celery_str body;    /* kept byte for byte */
+    enum ledger_outcome outcome;
+    const char *error; /* LEDGER_REFUSED: why; NULL else */
+    const char *field;
+    const struct ledger_deposit *deposits; /* NULL: none */
+    size_t deposit_count;
+};
+
+enum ledger_inbox_result {
+    LEDGER_INBOX_NEW,
+    LEDGER_INBOX_REPEATED, /* the same event or body: counted on its row */
+    LEDGER_INBOX_REUSED,   /* the event id came with another body: the body is
+                              kept as refused, its deposits are not taken */
+};
+
+struct ledger_webhook_answer {
+    enum ledger_inbox_result result;
+    char inbox_id[LEDGER_ID_MAX];     /* of the row that stands for it */
+    struct ledger_ingested *deposits; /* the caller's room: deposit_count */
+};
+
+/* Stores webhooks and the deposits they announce, at most LEDGER_BATCH_MAX of
+ * each, in one transaction, in the order given. The key of a deposit is (chain,
+ * tx_hash, log_index); one whose hash, recipient and amount are known under
+ * another index goes to conflict as a possible duplicate unless both indexes
+ * are stable. When the statement fails for a reason of the data it is repeated
+ * webhook by webhook under savepoints, so that each gets its own answer. On
  * CELERY_OK the transaction is durable. */
+enum celery_status ledger_ingest_webhooks(struct ledger *ledger,
+                                          const struct ledger_webhook *webhooks,
+                                          size_t count,
+                                          struct ledger_webhook_answer *ret,
+                                          struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* The same for deposits that no webhook announced. */
 enum celery_status ledger_ingest(struct ledger *ledger,
                                  const struct ledger_deposit *deposits,
                                  size_t count, struct ledger_ingested *ret,
@@ -146,6 +205,61 @@ enum celery_status ledger_sweep(struct ledger *ledger, double grace_s,
                                 double first_s, double cap_s, size_t limit,
                                 struct ledger_due *ret, size_t *ret_count,
                                 struct celery_error *err) CELERY_MUST_CHECK;
+
+/* --- the inbox ---------------------------------------------------------- */
+
+struct ledger_inbox_row {
+    char inbox_id[LEDGER_ID_MAX];
+    char source[LEDGER_SOURCE_MAX];
+    char request_id[LEDGER_REQUEST_MAX];
+    enum ledger_outcome outcome;
+    int64_t received_us;
+    struct celery_buf body; /* owned by the caller: celery_buf_done() */
+};
+
+/* *ret_found false: no such id. */
+enum celery_status ledger_inbox_get(struct ledger *ledger, const char *inbox_id,
+                                    struct ledger_inbox_row *ret,
+                                    bool *ret_found, struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* The ids of those not stored that came at or after since_us and after after_id
+ * (NULL: from the first), oldest first, up to limit. */
+enum celery_status ledger_inbox_open(struct ledger *ledger, int64_t since_us,
+                                     const char *after_id, size_t limit,
+                                     char (*ret_ids)[LEDGER_ID_MAX],
+                                     size_t *ret_count,
+                                     struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* What became of a webhook after a replay; its deposits are those in tx_ids. */
+enum celery_status ledger_inbox_replayed(struct ledger *ledger,
+                                         const struct ledger_webhook *webhook,
+                                         const struct ledger_ingested *deposits,
+                                         struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* Deletes up to limit webhooks that came before until_us. */
+enum celery_status ledger_inbox_expire(struct ledger *ledger, int64_t until_us,
+                                       size_t limit, int64_t *ret_count,
+                                       struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* A human's word on a deposit in conflict, with the reason and who said it, in
+ * the audit log. credit: it is settled as any other from now on; else it is
+ * rejected. CELERY_INVALID: there is no such deposit, it is not in conflict, or
+ * its amount is zero and cannot be credited. */
+enum celery_status ledger_resolve(struct ledger *ledger, const char *tx_id,
+                                  bool credit, const char *reason,
+                                  const char *actor, struct celery_error *err)
+    CELERY_MUST_CHECK;
+
+/* Appends a line for each old deposit whose key another one has in another
+ * spelling. */
+enum celery_status ledger_collisions(struct ledger *ledger,
+                                     struct celery_buf *ret_text,
+                                     struct celery_error *err)
+    CELERY_MUST_CHECK;
 
 /* --- settlement --------------------------------------------------------- */
 

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prepares a batch of webhooks for one statement: the keys (chain, tx_hash,
- * log_index) distinct and sorted, so that two batches never wait for each other
- * in a circle. Deposits of one key that say the same are merged: the highest
- * confirmations, the first user named. Deposits of one key that contradict each
- * other go into different rounds. Pure.
+ * One transaction's worth of webhooks and deposits, laid side by side for a
+ * driver: the deposits of one webhook stand together, in the order given. Pure.
  */
 #ifndef LEDGER_LEDGER_BATCH_H
 #define LEDGER_LEDGER_BATCH_H
@@ -12,35 +9,32 @@
 #include "ledger/ledger.h"
 
 struct ledger_batch {
-    const struct ledger_deposit *rows; /* borrowed */
+    const struct ledger_webhook *webhooks; /* borrowed, as all here */
+    struct ledger_webhook_answer *webhook_answers;
+    size_t webhook_count;
+    const struct ledger_deposit *deposits[LEDGER_BATCH_MAX];
+    struct ledger_ingested *answers[LEDGER_BATCH_MAX];
+    int32_t webhook_of[LEDGER_BATCH_MAX]; /* 1, 2, …; 0: no webhook's */
     size_t count;
-    size_t order[LEDGER_BATCH_MAX]; /* indices of rows by key */
-    bool taken[LEDGER_BATCH_MAX];
-    size_t left;
-
-    /* The round: merged deposits, and of each row in it its place there. */
-    struct ledger_deposit merged[LEDGER_BATCH_MAX];
-    size_t merged_count;
-    size_t place[LEDGER_BATCH_MAX];
-    bool leads[LEDGER_BATCH_MAX];
-    bool in_round[LEDGER_BATCH_MAX];
 };
 
+/* false: more deposits than a batch holds. */
+bool ledger_batch_of_webhooks(struct ledger_batch *batch,
+                              const struct ledger_webhook *webhooks,
+                              size_t count, struct ledger_webhook_answer *ret);
+
 /* count is at most LEDGER_BATCH_MAX. */
-void ledger_batch_init(struct ledger_batch *batch,
-                       const struct ledger_deposit *rows, size_t count);
+void ledger_batch_of_deposits(struct ledger_batch *batch,
+                              const struct ledger_deposit *deposits,
+                              size_t count, struct ledger_ingested *ret);
 
-/* Fills merged with the next round; false when every row had its turn. */
-bool ledger_batch_next(struct ledger_batch *batch);
+/* What can be stored alone: the n-th webhook with its deposits, or the n-th
+ * deposit where there are no webhooks. false: there is no n-th. */
+bool ledger_batch_part(const struct ledger_batch *batch, size_t n,
+                       struct ledger_batch *ret);
 
-/* Hands the round's answers to its rows: the one that leads a key gets the
- * answer, the others are duplicates of it. */
-void ledger_batch_answer(const struct ledger_batch *batch,
-                         const struct ledger_ingested *answers,
-                         struct ledger_ingested *ret);
-
-/* By key, as strcmp(3). */
-int ledger_key_compare(const struct ledger_deposit *a,
-                       const struct ledger_deposit *b);
+/* Every deposit of the batch failed for this reason. */
+void ledger_batch_fail(const struct ledger_batch *batch,
+                       const struct celery_error *why);
 
 #endif /* LEDGER_LEDGER_BATCH_H */

@@ -9,6 +9,7 @@
 
 #include "base/url.h"
 #include "ledger/ledger.h"
+#include "ledger/ledger_batch.h"
 
 struct ledger_sweep {
     double grace_s;
@@ -34,6 +35,19 @@ struct ledger_user {
     const char *id;       /* never NULL: the one to use when it is made */
 };
 
+struct ledger_since {
+    int64_t since_us;
+    const char *after_id; /* NULL: from the first */
+    size_t limit;
+};
+
+struct ledger_resolution {
+    const char *tx_id; /* a UUID */
+    bool credit;
+    const char *reason;
+    const char *actor;
+};
+
 struct ledger_driver {
     const char *scheme; /* "postgresql": also "postgresql+anything" */
     enum celery_status (*open)(const struct ledger_options *options,
@@ -43,9 +57,7 @@ struct ledger_driver {
     enum celery_status (*migrate)(void *impl, struct celery_error *err);
     enum celery_status (*ready)(void *impl, struct celery_error *err);
     void (*pool_stats)(void *impl, int *ret_active, int *ret_max);
-    /* The keys of rows are distinct and sorted (ledger_batch.h). */
-    enum celery_status (*ingest)(void *impl, const struct ledger_deposit *rows,
-                                 size_t count, struct ledger_ingested *ret,
+    enum celery_status (*ingest)(void *impl, const struct ledger_batch *batch,
                                  struct celery_error *err);
     enum celery_status (*mark_enqueued)(void *impl,
                                         const char (*tx_ids)[LEDGER_ID_MAX],
@@ -58,6 +70,26 @@ struct ledger_driver {
                                  const char (*tx_ids)[LEDGER_ID_MAX],
                                  size_t count, struct ledger_settled *ret,
                                  struct celery_error *err);
+    enum celery_status (*inbox_get)(void *impl, const char *inbox_id,
+                                    struct ledger_inbox_row *ret,
+                                    bool *ret_found, struct celery_error *err);
+    enum celery_status (*inbox_open)(void *impl,
+                                     const struct ledger_since *since,
+                                     char (*ret_ids)[LEDGER_ID_MAX],
+                                     size_t *ret_count,
+                                     struct celery_error *err);
+    enum celery_status (*inbox_replayed)(void *impl,
+                                         const struct ledger_webhook *webhook,
+                                         const struct ledger_ingested *deposits,
+                                         struct celery_error *err);
+    enum celery_status (*inbox_expire)(void *impl, int64_t until_us,
+                                       size_t limit, int64_t *ret_count,
+                                       struct celery_error *err);
+    enum celery_status (*resolve)(void *impl,
+                                  const struct ledger_resolution *resolution,
+                                  struct celery_error *err);
+    enum celery_status (*collisions)(void *impl, struct celery_buf *ret_text,
+                                     struct celery_error *err);
     enum celery_status (*check)(void *impl, struct ledger_check *ret,
                                 struct celery_error *err);
     enum celery_status (*transactions)(void *impl,

@@ -2,6 +2,7 @@
 #include "ledger/ledger_row.h"
 
 #include <inttypes.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ static const char *const state_names[LEDGER_STATE_COUNT] = {
     [LEDGER_CREDITED] = "credited",
     [LEDGER_UNMATCHED] = "unmatched",
     [LEDGER_CONFLICT] = "conflict",
+    [LEDGER_REJECTED] = "rejected",
     [LEDGER_REVERSED] = "reversed",
 };
 
@@ -32,6 +34,65 @@ bool ledger_state_parse(const char *name, enum ledger_state *ret)
         }
     }
     return false;
+}
+
+static const char *const outcome_names[] = {
+    [LEDGER_STORED] = "stored",
+    [LEDGER_IGNORED] = "ignored",
+    [LEDGER_REFUSED] = "refused",
+};
+
+const char *ledger_outcome_name(enum ledger_outcome outcome)
+{
+    return outcome_names[outcome];
+}
+
+enum ledger_outcome ledger_outcome_parse(const char *name)
+{
+    for (unsigned i = LEDGER_STORED; i < LEDGER_REFUSED; i++) {
+        if (strcmp(name, outcome_names[i]) == 0)
+            return (enum ledger_outcome)i;
+    }
+    return LEDGER_REFUSED;
+}
+
+void ledger_inbox_key(const struct ledger_webhook *webhook,
+                      struct ledger_inbox_key *ret)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned len = 0;
+    (void)EVP_Digest(webhook->body.data, webhook->body.len, ret->digest, &len,
+                     EVP_sha256(), NULL);
+    if (webhook->event_id != NULL) {
+        (void)snprintf(ret->text, sizeof ret->text, "id:%s", webhook->event_id);
+        return;
+    }
+    memcpy(ret->text, "body:", 5);
+    for (size_t i = 0; i < sizeof ret->digest; i++) {
+        ret->text[5 + 2 * i] = hex[ret->digest[i] >> 4U];
+        ret->text[6 + 2 * i] = hex[ret->digest[i] & 15U];
+    }
+    ret->text[5 + 2 * sizeof ret->digest] = '\0';
+}
+
+enum celery_status ledger_resolution_judge(
+    const struct ledger_resolution *resolution, bool found, bool resolved,
+    const char *state, struct celery_error *err)
+{
+    if (resolved)
+        return CELERY_OK;
+    if (!found)
+        return celery_fail(err, CELERY_INVALID, "there is no deposit %.60s",
+                           resolution->tx_id);
+    if (strcmp(state, "conflict") == 0)
+        return celery_fail(err, CELERY_INVALID,
+                           "deposit %.60s has no amount that could be "
+                           "credited: it can only be rejected",
+                           resolution->tx_id);
+    return celery_fail(err, CELERY_INVALID,
+                       "deposit %.60s is %s; only one in conflict can be "
+                       "resolved",
+                       resolution->tx_id, state);
 }
 
 static struct celery_str text_slice(const char *text)
@@ -90,6 +151,8 @@ static void put_details(struct celery_json_writer *w,
         celery_json_put_null(w);
     else
         celery_json_put_raw(w, text_slice(row->metadata));
+    put_text(w, "resolution", row->resolution);
+    put_text(w, "inbox_id", row->inbox_id);
     put_int(w, "enqueue_count", row->enqueue_count);
     put_time(w, "next_enqueue_at", row->next_enqueue_us);
 }
@@ -103,7 +166,11 @@ void ledger_row_write(struct celery_json_writer *w,
     put_text(w, "tx_id", row->tx_id);
     put_text(w, "tx_hash", row->tx_hash);
     put_text(w, "chain", row->chain);
-    put_int(w, "log_index", row->log_index);
+    celery_json_key(w, "log_index");
+    if (row->log_index < 0)
+        celery_json_put_null(w);
+    else
+        celery_json_put_int(w, row->log_index);
     put_text(w, "amount", amount);
     put_text(w, "currency", row->currency);
     put_text(w, "state", row->state);
@@ -169,17 +236,22 @@ void ledger_explain_head(struct celery_buf *buf, const struct ledger_row *row)
 {
     char amount[LEDGER_AMOUNT_MAX];
     char note[160];
+    char index[24] = "(index not known)";
+    if (row->log_index >= 0)
+        (void)snprintf(index, sizeof index, "%" PRId64, row->log_index);
     ledger_amount_tidy(row->amount, amount);
     celery_buf_printf(buf,
-                      "deposit %s\n  key %s %s %" PRId64
+                      "deposit %s\n  key %s %s %s"
                       "\n  %s %s for user %s\n  state %s%s%s\n"
-                      "  confirmations %" PRId64 " of %" PRId64 "\n\n",
-                      row->tx_id, row->chain, row->tx_hash, row->log_index,
-                      amount, row->currency,
+                      "  confirmations %" PRId64 " of %" PRId64
+                      "\n  webhook %s\n\n",
+                      row->tx_id, row->chain, row->tx_hash, index, amount,
+                      row->currency,
                       row->user_id != NULL ? row->user_id : "(none)",
                       row->state, row->conflict_reason != NULL ? ": " : "",
                       row->conflict_reason != NULL ? row->conflict_reason : "",
-                      row->confirmations, row->confirmations_required);
+                      row->confirmations, row->confirmations_required,
+                      row->inbox_id != NULL ? row->inbox_id : "(none)");
     ledger_explain_line(buf, row->created_us, "received", NULL);
     if (row->enqueued_us != 0) {
         (void)snprintf(note, sizeof note, "%" PRId64 " time(s), this the last",
@@ -193,6 +265,15 @@ void ledger_explain_head(struct celery_buf *buf, const struct ledger_row *row)
     else if (row->next_enqueue_us != 0)
         ledger_explain_line(buf, row->next_enqueue_us, "published again",
                             "at the earliest, while work is left");
+}
+
+void ledger_collision_line(struct celery_buf *buf,
+                           const struct ledger_collision *collision)
+{
+    celery_buf_printf(buf, "same key as %s: %s %s %s %s (%s)\n",
+                      collision->other, collision->tx_id, collision->chain,
+                      collision->tx_hash, collision->log_index,
+                      collision->state);
 }
 
 void ledger_check_judge(struct ledger_check *check)

@@ -8,9 +8,28 @@
 
 #include "celery/json_write.h"
 #include "ledger/ledger.h"
+#include "ledger/ledger_driver.h"
 
 /* A state by its name; false for other texts. */
 bool ledger_state_parse(const char *name, enum ledger_state *ret);
+
+/* An outcome by its name. */
+enum ledger_outcome ledger_outcome_parse(const char *name);
+
+/* What makes a webhook the same as an earlier one of its source: the sender's
+ * event id, else the body's SHA-256. */
+enum { LEDGER_KEY_MAX = 272, LEDGER_DIGEST_LEN = 32 };
+struct ledger_inbox_key {
+    char text[LEDGER_KEY_MAX];
+    unsigned char digest[LEDGER_DIGEST_LEN]; /* of the body */
+};
+void ledger_inbox_key(const struct ledger_webhook *webhook,
+                      struct ledger_inbox_key *ret);
+
+/* CELERY_OK, or what stands against a resolution. */
+enum celery_status ledger_resolution_judge(
+    const struct ledger_resolution *resolution, bool found, bool resolved,
+    const char *state, struct celery_error *err) CELERY_MUST_CHECK;
 
 /* One transaction; texts are borrowed, NULL is null. Times are microseconds
  * since 1970, 0 is null. Amounts come in any decimal form. */
@@ -18,7 +37,7 @@ struct ledger_row {
     const char *tx_id;
     const char *tx_hash;
     const char *chain;
-    int64_t log_index;
+    int64_t log_index; /* below 0: not known, null */
     const char *amount;
     const char *currency;
     const char *state;
@@ -30,6 +49,8 @@ struct ledger_row {
     const char *conflict_reason;
     int64_t block_number; /* -1: null */
     const char *metadata; /* JSON text */
+    const char *resolution;
+    const char *inbox_id;
     int64_t enqueue_count;
     int64_t created_us;
     int64_t enqueued_us;
@@ -68,6 +89,18 @@ void ledger_amount_tidy(const char *text, char ret_text[LEDGER_AMOUNT_MAX]);
 void ledger_explain_line(struct celery_buf *buf, int64_t at_us,
                          const char *what, const char *details);
 void ledger_explain_head(struct celery_buf *buf, const struct ledger_row *row);
+
+/* One deposit whose key the other has in another spelling. */
+struct ledger_collision {
+    const char *tx_id;
+    const char *chain;
+    const char *tx_hash;
+    const char *log_index;
+    const char *state;
+    const char *other; /* the one that is found by the key */
+};
+void ledger_collision_line(struct celery_buf *buf,
+                           const struct ledger_collision *collision);
 
 /* balanced from the rest of check. */
 void ledger_check_judge(struct ledger_check *check);

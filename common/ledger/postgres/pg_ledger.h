@@ -8,10 +8,31 @@
 #include "ledger/ledger_driver.h"
 #include "ledger/postgres/pg_pool.h"
 
-/* pg_deposits.c */
-enum celery_status pg_ingest(void *impl, const struct ledger_deposit *rows,
-                             size_t count, struct ledger_ingested *ret,
+/* pg_ingest.c */
+enum celery_status pg_ingest(void *impl, const struct ledger_batch *batch,
                              struct celery_error *err);
+
+/* pg_inbox.c */
+enum celery_status pg_inbox_get(void *impl, const char *inbox_id,
+                                struct ledger_inbox_row *ret, bool *ret_found,
+                                struct celery_error *err);
+enum celery_status pg_inbox_open(void *impl, const struct ledger_since *since,
+                                 char (*ret_ids)[LEDGER_ID_MAX],
+                                 size_t *ret_count, struct celery_error *err);
+enum celery_status pg_inbox_replayed(void *impl,
+                                     const struct ledger_webhook *webhook,
+                                     const struct ledger_ingested *deposits,
+                                     struct celery_error *err);
+enum celery_status pg_inbox_expire(void *impl, int64_t until_us, size_t limit,
+                                   int64_t *ret_count,
+                                   struct celery_error *err);
+enum celery_status pg_resolve(void *impl,
+                              const struct ledger_resolution *resolution,
+                              struct celery_error *err);
+enum celery_status pg_collisions(void *impl, struct celery_buf *ret_text,
+                                 struct celery_error *err);
+
+/* pg_deposits.c */
 enum celery_status pg_mark_enqueued(void *impl,
                                     const char (*tx_ids)[LEDGER_ID_MAX],
                                     size_t count, double first_s, double cap_s,

@@ -10,8 +10,9 @@ static const struct {
     Oid element;
     Oid array;
 } array_types[] = {
-    [PG_UUIDS] = {2950, 2951}, [PG_TEXTS] = {25, 1009},  [PG_INTS] = {23, 1007},
-    [PG_BIGINTS] = {20, 1016}, [PG_BYTEAS] = {17, 1001},
+    [PG_UUIDS] = {2950, 2951}, [PG_TEXTS] = {25, 1009},
+    [PG_INTS] = {23, 1007},    [PG_BIGINTS] = {20, 1016},
+    [PG_BYTEAS] = {17, 1001},  [PG_BOOLS] = {16, 1000},
 };
 
 /* ndim, flags, element type, length, lower bound: five 32-bit words. */
@@ -117,6 +118,11 @@ void pg_put_bigint(struct pg_params *params, int64_t n)
 {
     uint64_t wire = htobe64((uint64_t)n);
     pg_put_bytes(params, (struct celery_str){(const char *)&wire, sizeof wire});
+}
+
+void pg_put_bool(struct pg_params *params, bool value)
+{
+    pg_put_bytes(params, (struct celery_str){value ? "\1" : "\0", 1});
 }
 
 static unsigned nibble(char c)

@@ -7,11 +7,12 @@
 #define LEDGER_POSTGRES_PG_PARAMS_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "celery/buf.h"
 
-enum { PG_PARAMS_MAX = 20, PG_NUMBER_MAX = 40 };
+enum { PG_PARAMS_MAX = 40, PG_NUMBER_MAX = 40 };
 
 struct pg_params {
     int count;
@@ -31,7 +32,14 @@ void pg_add_text(struct pg_params *params, const char *text);
 void pg_add_int(struct pg_params *params, int64_t n);
 void pg_add_double(struct pg_params *params, double d);
 
-enum pg_array_type { PG_UUIDS, PG_TEXTS, PG_INTS, PG_BIGINTS, PG_BYTEAS };
+enum pg_array_type {
+    PG_UUIDS,
+    PG_TEXTS,
+    PG_INTS,
+    PG_BIGINTS,
+    PG_BYTEAS,
+    PG_BOOLS
+};
 
 /* Begins the next parameter as an array; the pg_put_… that follow fill it, and
  * pg_end_array closes it. */
@@ -43,6 +51,7 @@ void pg_put_text(struct pg_params *params, const char *text); /* NULL is NULL */
 void pg_put_bytes(struct pg_params *params, struct celery_str bytes);
 void pg_put_int(struct pg_params *params, int32_t n);
 void pg_put_bigint(struct pg_params *params, int64_t n);
+void pg_put_bool(struct pg_params *params, bool value);
 /* text is a UUID with dashes; "" is NULL. */
 void pg_put_uuid(struct pg_params *params, const char *text);
 

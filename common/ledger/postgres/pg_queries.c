@@ -17,7 +17,7 @@
     " conflict_reason, COALESCE(block_number, -1), metadata,"                  \
     " enqueue_count, " EPOCH_US("created_at") ", " EPOCH_US(                   \
         "enqueued_at") ", " EPOCH_US("next_enqueue_at") ", " EPOCH_US("starte" \
-                                                                      "d_at") ", " EPOCH_US("processed_at")
+                                                                      "d_at") ", " EPOCH_US("processed_at") ", resolution, inbox_id"
 
 struct ledger_row pg_read_row(const PGresult *result, int row)
 {
@@ -43,6 +43,8 @@ struct ledger_row pg_read_row(const PGresult *result, int row)
         .next_enqueue_us = pg_int(result, row, 18),
         .started_us = pg_int(result, row, 19),
         .processed_us = pg_int(result, row, 20),
+        .resolution = pg_text(result, row, 21),
+        .inbox_id = pg_text(result, row, 22),
     };
 }
 

@@ -32,14 +32,15 @@ static const char check_sql[] =
     "   WHERE t.amount IS DISTINCT FROM j.amount AND NOT EXISTS"
     "    (SELECT 1 FROM transactions r WHERE r.tx_id = transaction_id"
     "     AND r.state = 'reversed')),"
-    " c.published, c.n0, c.n1, c.n2, c.n3, c.n4, c.n5"
+    " c.published, c.n0, c.n1, c.n2, c.n3, c.n4, c.n5, c.n6"
     " FROM (SELECT count(*) FILTER (WHERE enqueue_count > 0) AS published,"
     "  count(*) FILTER (WHERE state = 'received') AS n0,"
     "  count(*) FILTER (WHERE state = 'awaiting_confirmations') AS n1,"
     "  count(*) FILTER (WHERE state = 'credited') AS n2,"
     "  count(*) FILTER (WHERE state = 'unmatched') AS n3,"
     "  count(*) FILTER (WHERE state = 'conflict') AS n4,"
-    "  count(*) FILTER (WHERE state = 'reversed') AS n5"
+    "  count(*) FILTER (WHERE state = 'rejected') AS n5,"
+    "  count(*) FILTER (WHERE state = 'reversed') AS n6"
     "  FROM transactions) c";
 
 static enum celery_status run_check(struct pg_conn *conn, PGresult **ret,

@@ -16,6 +16,7 @@
 #include "base/random_id.h"
 #include "base/xalloc.h"
 #include "ledger/sqlite/sqlite_decimal.h"
+#include "ledger/sqlite/sqlite_hash.h"
 
 enum {
     BUSY_TIMEOUT_MS = 5000,
@@ -144,6 +145,8 @@ static enum celery_status conn_open(const char *path, bool writes,
                           NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite_decimal_register(conn->db);
+    if (rc == SQLITE_OK)
+        rc = sqlite_hash_register(conn->db);
     if (rc == SQLITE_OK && !writes)
         rc = sqlite3_exec(conn->db, "PRAGMA query_only = ON", NULL, NULL, NULL);
     if (rc != SQLITE_OK) {

@@ -9,10 +9,42 @@
 #include "ledger/ledger_row.h"
 #include "ledger/sqlite/sqlite_conn.h"
 
-/* sqlite_deposits.c */
-enum celery_status sqlite_ingest(void *impl, const struct ledger_deposit *rows,
-                                 size_t count, struct ledger_ingested *ret,
+/* sqlite_ingest.c */
+enum celery_status sqlite_ingest(void *impl, const struct ledger_batch *batch,
                                  struct celery_error *err);
+
+/* sqlite_inbox.c; put and link run in the caller's transaction: the webhook's
+ * row, and when it is new the deposits that it told of. */
+enum celery_status sqlite_inbox_put(struct sqlite_conn *conn,
+                                    const struct ledger_webhook *webhook,
+                                    struct ledger_webhook_answer *ret,
+                                    struct celery_error *err);
+enum celery_status sqlite_inbox_link(struct sqlite_conn *conn,
+                                     const struct ledger_webhook *webhook,
+                                     const struct ledger_webhook_answer *answer,
+                                     struct celery_error *err);
+enum celery_status sqlite_inbox_get(void *impl, const char *inbox_id,
+                                    struct ledger_inbox_row *ret,
+                                    bool *ret_found, struct celery_error *err);
+enum celery_status sqlite_inbox_open(void *impl,
+                                     const struct ledger_since *since,
+                                     char (*ret_ids)[LEDGER_ID_MAX],
+                                     size_t *ret_count,
+                                     struct celery_error *err);
+enum celery_status sqlite_inbox_replayed(void *impl,
+                                         const struct ledger_webhook *webhook,
+                                         const struct ledger_ingested *deposits,
+                                         struct celery_error *err);
+enum celery_status sqlite_inbox_expire(void *impl, int64_t until_us,
+                                       size_t limit, int64_t *ret_count,
+                                       struct celery_error *err);
+enum celery_status sqlite_resolve(void *impl,
+                                  const struct ledger_resolution *resolution,
+                                  struct celery_error *err);
+enum celery_status sqlite_collisions(void *impl, struct celery_buf *ret_text,
+                                     struct celery_error *err);
+
+/* sqlite_deposits.c */
 enum celery_status sqlite_mark_enqueued(void *impl,
                                         const char (*tx_ids)[LEDGER_ID_MAX],
                                         size_t count, double first_s,

@@ -13,7 +13,7 @@
     " confirmations, confirmations_required, to_address, provider_status,"  \
     " conflict_reason, COALESCE(block_number, -1), metadata,"               \
     " enqueue_count, created_at, enqueued_at, next_enqueue_at, started_at," \
-    " processed_at"
+    " processed_at, resolution, inbox_id"
 
 static struct ledger_row read_row(sqlite3_stmt *stmt)
 {
@@ -39,6 +39,8 @@ static struct ledger_row read_row(sqlite3_stmt *stmt)
         .next_enqueue_us = sqlite3_column_int64(stmt, 18),
         .started_us = sqlite3_column_int64(stmt, 19),
         .processed_us = sqlite3_column_int64(stmt, 20),
+        .resolution = sqlite_text(stmt, 21),
+        .inbox_id = sqlite_text(stmt, 22),
     };
 }
 

@@ -162,7 +162,7 @@ static enum celery_status settle_row(struct sqlite_conn *conn,
     ret->created_at = (double)open.row.created_us / USEC_PER_SEC;
     ret->enqueued_at = (double)open.row.enqueued_us / USEC_PER_SEC;
     if (ret->state == LEDGER_CREDITED || ret->state == LEDGER_CONFLICT
-        || ret->state == LEDGER_REVERSED)
+        || ret->state == LEDGER_REJECTED || ret->state == LEDGER_REVERSED)
         return CELERY_OK;
     return settle_open(conn, &open, ret, err);
 }

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "ledger/chain_kind.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/ascii.h"
+
+enum { HASH_DIGITS = 64 /* 32 bytes */, EVM_ADDRESS_DIGITS = 40 };
+
+static const char *const kind_names[CHAIN_KIND_COUNT] = {
+    [CHAIN_EVM] = "evm",     [CHAIN_BITCOIN] = "bitcoin",
+    [CHAIN_TRON] = "tron",   [CHAIN_SOLANA] = "solana",
+    [CHAIN_OTHER] = "other",
+};
+
+const char *chain_kind_name(enum chain_kind kind)
+{
+    return (unsigned)kind < CHAIN_KIND_COUNT ? kind_names[kind] : "other";
+}
+
+bool chain_kind_parse(struct celery_str name, enum chain_kind *ret)
+{
+    for (unsigned i = 0; i < CHAIN_KIND_COUNT; i++) {
+        if (strlen(kind_names[i]) == name.len
+            && strncasecmp(kind_names[i], name.data, name.len) == 0) {
+            *ret = (enum chain_kind)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The migration of old rows knows the same names:
+ * migrations/postgres/0006_identity.sql. */
+enum chain_kind chain_kind_of(const char *chain)
+{
+    static const struct {
+        const char *name;
+        enum chain_kind kind;
+    } known[] = {
+        {"arbitrum", CHAIN_EVM},     {"avalanche", CHAIN_EVM},
+        {"base", CHAIN_EVM},         {"bep20", CHAIN_EVM},
+        {"bnb", CHAIN_EVM},          {"bsc", CHAIN_EVM},
+        {"erc20", CHAIN_EVM},        {"eth", CHAIN_EVM},
+        {"ethereum", CHAIN_EVM},     {"matic", CHAIN_EVM},
+        {"optimism", CHAIN_EVM},     {"polygon", CHAIN_EVM},
+        {"bch", CHAIN_BITCOIN},      {"bitcoin", CHAIN_BITCOIN},
+        {"btc", CHAIN_BITCOIN},      {"doge", CHAIN_BITCOIN},
+        {"dogecoin", CHAIN_BITCOIN}, {"litecoin", CHAIN_BITCOIN},
+        {"ltc", CHAIN_BITCOIN},      {"trc20", CHAIN_TRON},
+        {"tron", CHAIN_TRON},        {"trx", CHAIN_TRON},
+        {"sol", CHAIN_SOLANA},       {"solana", CHAIN_SOLANA},
+        {"spl", CHAIN_SOLANA},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcasecmp(known[i].name, chain) == 0)
+            return known[i].kind;
+    }
+    return CHAIN_OTHER;
+}
+
+static void copy(struct celery_str text, char *ret_text)
+{
+    memcpy(ret_text, text.data, text.len);
+    ret_text[text.len] = '\0';
+}
+
+static void copy_lower(struct celery_str text, char *ret_text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        ret_text[i] = ascii_lower(text.data[i]);
+    ret_text[text.len] = '\0';
+}
+
+static bool has_prefix(struct celery_str text)
+{
+    return text.len > 2 && text.data[0] == '0'
+        && ascii_lower(text.data[1]) == 'x';
+}
+
+/* The hex digits, without 0x; false when there is anything else. */
+static bool hex_digits(struct celery_str text, struct celery_str *ret)
+{
+    if (has_prefix(text)) {
+        text.data += 2;
+        text.len -= 2;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (ascii_hex(text.data[i]) < 0)
+            return false;
+    }
+    *ret = text;
+    return text.len > 0;
+}
+
+static void copy_prefixed(struct celery_str digits, char *ret_text)
+{
+    memcpy(ret_text, "0x", 2);
+    copy_lower(digits, ret_text + 2);
+}
+
+void chain_canonical_hash(enum chain_kind kind, struct celery_str text,
+                          char *ret_text)
+{
+    struct celery_str digits = {0};
+    if (kind == CHAIN_SOLANA || !hex_digits(text, &digits))
+        copy(text, ret_text);
+    else if (digits.len == HASH_DIGITS && kind != CHAIN_EVM)
+        copy_lower(digits, ret_text);
+    else if (digits.len == HASH_DIGITS || has_prefix(text))
+        copy_prefixed(digits, ret_text);
+    else
+        copy(text, ret_text);
+}
+
+/* BIP 173: one case, "1" between the readable part and the data. */
+static bool is_bech32(struct celery_str text)
+{
+    static const char *const parts[] = {"bc1", "tb1", "bcrt1", "ltc1"};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        size_t len = strlen(parts[i]);
+        if (text.len > len && strncasecmp(text.data, parts[i], len) == 0)
+            return true;
+    }
+    return false;
+}
+
+void chain_canonical_address(enum chain_kind kind, struct celery_str text,
+                             char *ret_text)
+{
+    struct celery_str digits = {0};
+    bool is_hex = kind != CHAIN_SOLANA && hex_digits(text, &digits);
+    if (kind == CHAIN_BITCOIN && is_bech32(text))
+        copy_lower(text, ret_text);
+    else if (kind == CHAIN_TRON && is_hex && digits.len > EVM_ADDRESS_DIGITS)
+        copy_lower(digits, ret_text);
+    else if (is_hex
+             && (has_prefix(text)
+                 || (kind == CHAIN_EVM && digits.len == EVM_ADDRESS_DIGITS)))
+        copy_prefixed(digits, ret_text);
+    else
+        copy(text, ret_text);
+}

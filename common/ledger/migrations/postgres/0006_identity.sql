@@ -1,0 +1,584 @@
+-- What makes a deposit one deposit, and what was sent for it: the canonical
+-- hash, indexes that are not known, the inbox of webhooks, the exit of a
+-- conflict.
+
+-- The one spelling of a hash, by what chains of that name usually are; the same
+-- rules as common/ledger/chain_kind.c. Only old rows and old programs need it:
+-- newer ones send the hash in this form already.
+CREATE FUNCTION canonical_tx_hash(p_chain text, p_hash text)
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN lower(p_chain) IN ('sol', 'solana', 'spl')
+             OR p_hash !~ '^(0[xX])?[0-9a-fA-F]+$' THEN p_hash
+        WHEN length(h) = 64 AND lower(p_chain) IN ('arbitrum', 'avalanche',
+             'base', 'bep20', 'bnb', 'bsc', 'erc20', 'eth', 'ethereum',
+             'matic', 'optimism', 'polygon') THEN '0x' || h
+        WHEN length(h) = 64 THEN h
+        WHEN p_hash ~ '^0[xX]' THEN '0x' || h
+        ELSE p_hash END
+      FROM lower(regexp_replace(p_hash, '^0[xX]', '')) AS h
+$$;
+
+ALTER TABLE transactions
+    ADD COLUMN canonical_hash text,
+    -- Another old row has the same key in another spelling; that one is found.
+    ADD COLUMN key_collides boolean NOT NULL DEFAULT false,
+    -- NULL: a row from before, whose index 0 may mean that none was given.
+    ADD COLUMN index_known boolean,
+    ADD COLUMN index_stable boolean NOT NULL DEFAULT false,
+    ADD COLUMN resolution text, -- what a human said of a conflict
+    ADD COLUMN inbox_id uuid;   -- the webhook that made the row
+
+UPDATE transactions SET canonical_hash = canonical_tx_hash(chain, tx_hash);
+-- Of rows with one key the credited one is found, else the oldest.
+UPDATE transactions t SET key_collides = true
+  FROM (SELECT tx_id, row_number() OVER (
+                   PARTITION BY chain, canonical_hash, log_index
+                   ORDER BY (state = 'credited') DESC, created_at, tx_id) AS nth
+          FROM transactions) n
+ WHERE n.tx_id = t.tx_id AND n.nth > 1;
+CREATE UNIQUE INDEX uq_transactions_canonical
+    ON transactions (chain, canonical_hash, log_index) WHERE NOT key_collides;
+
+ALTER TABLE transactions
+    DROP CONSTRAINT chk_state, DROP CONSTRAINT chk_amount,
+    ADD CONSTRAINT chk_state CHECK (state IN
+        ('received', 'awaiting_confirmations', 'credited', 'unmatched',
+         'conflict', 'rejected', 'reversed')),
+    ADD CONSTRAINT chk_amount CHECK
+        (amount > 0 OR state IN ('conflict', 'rejected'));
+
+-- Every webhook that was correctly signed (or knowingly not), with what became
+-- of it. key: the sender's id of the event, else the body's digest.
+CREATE TABLE inbox (
+    id           uuid PRIMARY KEY,
+    source       text NOT NULL,
+    key          text NOT NULL,
+    digest       bytea NOT NULL,
+    event_id     text,
+    request_id   text,
+    headers      text, -- a JSON object
+    body         bytea NOT NULL,
+    outcome      text NOT NULL CONSTRAINT chk_outcome
+                 CHECK (outcome IN ('stored', 'ignored', 'refused')),
+    error        text,
+    field        text,
+    tx_ids       uuid[],
+    seen         bigint NOT NULL DEFAULT 1,
+    received_at  timestamptz NOT NULL DEFAULT now(),
+    last_seen_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT uq_inbox_key UNIQUE (source, key)
+);
+CREATE INDEX idx_inbox_received ON inbox (received_at);
+CREATE INDEX idx_inbox_open ON inbox (received_at) WHERE outcome <> 'stored';
+
+-- Is a transfer of that hash, recipient and amount known under another index?
+-- What is not told (an address, a user) may be the same.
+CREATE FUNCTION is_possible_duplicate(
+    p_chain text, p_hash text, p_index integer, p_amount numeric,
+    p_address text, p_user uuid, p_stable boolean)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT 1 FROM transactions t
+         WHERE t.chain = p_chain AND t.canonical_hash = p_hash
+           AND t.log_index <> p_index AND t.amount = p_amount
+           AND COALESCE(lower(t.to_address) = lower(p_address), true)
+           AND COALESCE(t.user_id = p_user, true)
+           AND NOT (t.index_stable AND p_stable)
+           AND t.state NOT IN ('rejected', 'reversed'))
+$$;
+
+CREATE FUNCTION audit_once(p_action text, p_tx_id uuid, p_user uuid,
+                           p_details jsonb)
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO audit_log (action, transaction_id, user_id, details)
+    SELECT p_action, p_tx_id, p_user, p_details
+     WHERE NOT EXISTS (
+        SELECT 1 FROM audit_log a
+         WHERE a.transaction_id = p_tx_id AND a.action = p_action
+           AND a.details = p_details)
+$$;
+
+-- The webhooks of a batch into the inbox. Answers those that were known: the
+-- same again ('repeated'), or an event id with another body ('reused'), whose
+-- deposits are not taken.
+CREATE FUNCTION inbox_put(
+    w_id uuid[], w_source text[], w_key text[], w_digest bytea[],
+    w_event_id text[], w_request_id text[], w_headers text[], w_body bytea[],
+    w_outcome text[], w_error text[], w_field text[], w_first integer[],
+    w_count integer[], d_id uuid[])
+RETURNS TABLE (webhook integer, id uuid, result text)
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+    added bigint;
+    w record;
+BEGIN
+    INSERT INTO inbox (id, source, key, digest, event_id, request_id, headers,
+                       body, outcome, error, field, tx_ids)
+    SELECT i.id, i.source, i.key, i.digest, i.event_id, i.request_id,
+           i.headers, i.body, i.outcome, i.error, i.field,
+           d_id[i.first:i.first + i.count - 1]
+      FROM unnest(w_id, w_source, w_key, w_digest, w_event_id, w_request_id,
+                  w_headers, w_body, w_outcome, w_error, w_field, w_first,
+                  w_count)
+           WITH ORDINALITY AS i (id, source, key, digest, event_id, request_id,
+                                 headers, body, outcome, error, field, first,
+                                 count, ord)
+     ORDER BY i.source, i.key, i.ord
+    ON CONFLICT ON CONSTRAINT uq_inbox_key DO NOTHING;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    IF added = cardinality(w_id) THEN
+        RETURN;
+    END IF;
+    FOR w IN
+        SELECT i.*, b.id AS known_id, b.digest AS known_digest
+          FROM unnest(w_id, w_source, w_key, w_digest, w_event_id,
+                      w_request_id, w_headers, w_body)
+               WITH ORDINALITY AS i (given_id, source, key, digest, event_id,
+                                     request_id, headers, body, ord)
+          JOIN inbox b USING (source, key)
+         WHERE b.id <> i.given_id
+         ORDER BY b.id, i.ord FOR UPDATE OF b
+    LOOP
+        webhook := w.ord;
+        id := w.known_id;
+        IF w.known_digest = w.digest THEN
+            result := 'repeated';
+            UPDATE inbox b SET seen = b.seen + 1, last_seen_at = now()
+             WHERE b.id = w.known_id;
+        ELSE
+            result := 'reused';
+            INSERT INTO inbox AS b (id, source, key, digest, event_id,
+                request_id, headers, body, outcome, error)
+            VALUES (w.given_id, w.source, 'used:' || encode(w.digest, 'hex'),
+                    w.digest, w.event_id, w.request_id, w.headers, w.body,
+                    'refused', 'the event id was used with another body')
+            ON CONFLICT ON CONSTRAINT uq_inbox_key
+            DO UPDATE SET seen = b.seen + 1, last_seen_at = now()
+            RETURNING b.id INTO id;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+-- One batch: the webhooks w_* and the deposits d_* that they announce, those of
+-- one webhook side by side (w_first, w_count; d_webhook is 1, 2, ... or 0). The
+-- hash is canonical, an index of -1 is not known. Answers a row for each deposit
+-- (item 1, 2, ...) and for each webhook that was known (item -1, -2, ...).
+CREATE FUNCTION ingest_webhooks(
+    w_id uuid[], w_source text[], w_key text[], w_digest bytea[],
+    w_event_id text[], w_request_id text[], w_headers text[], w_body bytea[],
+    w_outcome text[], w_error text[], w_field text[], w_first integer[],
+    w_count integer[],
+    d_webhook integer[], d_id uuid[], d_chain text[], d_hash text[],
+    d_index integer[], d_stable boolean[], d_amount text[], d_currency text[],
+    d_user uuid[], d_confirmations bigint[], d_required bigint[],
+    d_block bigint[], d_address text[], d_status text[], d_reason text[],
+    d_back boolean[], d_metadata text[], d_trace text[])
+RETURNS TABLE (item integer, id uuid, result text, state text,
+               publish boolean, traceparent text, detail text)
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+    reused integer[] := '{}';
+    fresh uuid[];
+    known record;
+    w record;
+    d record;
+    why text;
+BEGIN
+    IF cardinality(w_id) > 0 THEN
+        FOR w IN SELECT * FROM inbox_put(w_id, w_source, w_key, w_digest,
+            w_event_id, w_request_id, w_headers, w_body, w_outcome, w_error,
+            w_field, w_first, w_count, d_id)
+        LOOP
+            item := -w.webhook;
+            id := w.id;
+            result := w.result;
+            IF w.result = 'reused' THEN
+                reused := reused || w.webhook;
+            END IF;
+            RETURN NEXT;
+        END LOOP;
+    END IF;
+
+    -- What nobody has told of yet, which is nearly all, at once.
+    WITH added AS (
+        INSERT INTO transactions AS t (tx_id, chain, tx_hash, canonical_hash,
+            log_index, index_known, index_stable, amount, currency, state,
+            user_id, confirmations, confirmations_required, block_number,
+            to_address, provider_status, conflict_reason, metadata,
+            traceparent, inbox_id)
+        SELECT i.id, i.chain, i.hash, i.hash, i.index, i.index >= 0, i.stable,
+               i.amount::numeric, i.currency,
+               CASE WHEN i.reason IS NULL THEN 'received' ELSE 'conflict' END,
+               i.user_id, i.confirmations, i.required, i.block, i.address,
+               i.status, i.reason, i.metadata, i.trace, w_id[i.webhook]
+          FROM (SELECT *, row_number() OVER (PARTITION BY u.chain, u.hash
+                                             ORDER BY u.ord) AS nth
+                  FROM unnest(d_webhook, d_id, d_chain, d_hash, d_index,
+                              d_stable, d_amount, d_currency, d_user,
+                              d_confirmations, d_required, d_block, d_address,
+                              d_status, d_reason, d_metadata, d_trace)
+                       WITH ORDINALITY
+                       AS u (webhook, id, chain, hash, index, stable, amount,
+                             currency, user_id, confirmations, required, block,
+                             address, status, reason, metadata, trace, ord)
+               ) AS i
+         WHERE i.nth = 1 AND i.webhook <> ALL (reused)
+           AND NOT EXISTS (SELECT 1 FROM transactions o
+                            WHERE o.chain = i.chain
+                              AND o.canonical_hash = i.hash)
+         ORDER BY i.chain, i.hash
+        ON CONFLICT DO NOTHING
+        RETURNING t.tx_id
+    )
+    SELECT COALESCE(array_agg(a.tx_id), '{}') INTO fresh FROM added a;
+    RETURN QUERY
+    SELECT i.ord::integer, i.id, 'new'::text,
+           CASE WHEN i.reason IS NULL THEN 'received' ELSE 'conflict' END,
+           i.reason IS NULL, i.trace, NULL::text
+      FROM unnest(d_id, d_reason, d_trace) WITH ORDINALITY
+           AS i (id, reason, trace, ord)
+     WHERE cardinality(fresh) = cardinality(d_id) OR i.id = ANY (fresh);
+    IF cardinality(fresh) = cardinality(d_id) THEN
+        RETURN;
+    END IF;
+
+    -- The rest one by one: each may depend on the one before.
+    FOR d IN
+        SELECT * FROM unnest(d_webhook, d_id, d_chain, d_hash, d_index,
+                             d_stable, d_amount, d_currency, d_user,
+                             d_confirmations, d_required, d_block, d_address,
+                             d_status, d_reason, d_back, d_metadata, d_trace)
+                      WITH ORDINALITY
+                      AS i (webhook, id, chain, hash, index, stable, amount,
+                            currency, user_id, confirmations, required, block,
+                            address, status, reason, back, metadata, trace,
+                            ord)
+         WHERE i.webhook <> ALL (reused) AND i.id <> ALL (fresh)
+         ORDER BY i.chain, i.hash, i.ord
+    LOOP
+        SELECT * INTO known FROM ingest_known(d.chain, d.hash, d.index);
+        IF known.tx_id IS NULL THEN
+            why := d.reason;
+            IF why IS NULL AND is_possible_duplicate(d.chain, d.hash, d.index,
+                d.amount::numeric, d.address, d.user_id, d.stable) THEN
+                why := 'possible_duplicate';
+            END IF;
+            INSERT INTO transactions AS t (tx_id, chain, tx_hash,
+                canonical_hash, log_index, index_known, index_stable, amount,
+                currency, state, user_id, confirmations,
+                confirmations_required, block_number, to_address,
+                provider_status, conflict_reason, metadata, traceparent,
+                inbox_id)
+            VALUES (d.id, d.chain, d.hash, d.hash, d.index, d.index >= 0,
+                d.stable, d.amount::numeric, d.currency,
+                CASE WHEN why IS NULL THEN 'received' ELSE 'conflict' END,
+                d.user_id, d.confirmations, d.required, d.block, d.address,
+                d.status, why, d.metadata, d.trace, w_id[d.webhook])
+            ON CONFLICT DO NOTHING;
+            IF FOUND THEN
+                item := d.ord;
+                id := d.id;
+                result := 'new';
+                state := CASE WHEN why IS NULL THEN 'received'
+                              ELSE 'conflict' END;
+                publish := why IS NULL;
+                traceparent := d.trace;
+                detail := why;
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+            -- Another batch was faster; its row is there now.
+            SELECT * INTO known FROM ingest_known(d.chain, d.hash, d.index);
+        END IF;
+        IF known.tx_id IS NULL THEN
+            RAISE EXCEPTION 'the deposit % % vanished', d.chain, d.hash
+                USING ERRCODE = 'serialization_failure';
+        END IF;
+        item := d.ord;
+        id := known.tx_id;
+        traceparent := known.traceparent;
+        SELECT * INTO result, state, publish, detail
+          FROM ingest_again(known.tx_id, d.amount::numeric, d.currency,
+                            d.user_id, d.confirmations, d.required, d.address,
+                            d.reason, d.back);
+        IF known.tx_id = d.id THEN
+            result := 'new'; -- from a try whose answer was lost
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+
+    -- Which deposits a webhook told of, where they were not all its own.
+    UPDATE inbox b SET tx_ids = n.ids
+      FROM (SELECT w_id[i.webhook] AS inbox_id,
+                   array_agg(t.tx_id ORDER BY i.ord) AS ids
+              FROM unnest(d_webhook, d_chain, d_hash, d_index)
+                   WITH ORDINALITY AS i (webhook, chain, hash, index, ord)
+              CROSS JOIN LATERAL ingest_known(i.chain, i.hash, i.index) AS t
+             WHERE i.webhook > 0 AND i.webhook <> ALL (reused)
+             GROUP BY 1) AS n
+     WHERE b.id = n.inbox_id AND b.tx_ids IS DISTINCT FROM n.ids;
+END $$;
+
+-- The row of a key, locked. An index that is not told is also that of an old
+-- row which may not have been told one.
+CREATE FUNCTION ingest_known(p_chain text, p_hash text, p_index integer)
+RETURNS TABLE (tx_id uuid, traceparent text)
+LANGUAGE sql AS $$
+    SELECT t.tx_id, t.traceparent FROM transactions t
+     WHERE t.chain = p_chain AND t.canonical_hash = p_hash
+       AND NOT t.key_collides
+       AND (t.log_index = p_index
+            OR (p_index = -1 AND t.log_index = 0 AND t.index_known IS NULL))
+     ORDER BY t.log_index = p_index DESC LIMIT 1
+       FOR UPDATE
+$$;
+
+-- A deposit that is known was announced again. It never changes amount,
+-- currency or user; what contradicts it is recorded once.
+CREATE FUNCTION ingest_again(
+    p_tx_id uuid, p_amount numeric, p_currency text, p_user uuid,
+    p_confirmations bigint, p_required bigint, p_address text, p_reason text,
+    p_back boolean)
+RETURNS TABLE (result text, state text, publish boolean, detail text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    k transactions;
+    told bigint;
+BEGIN
+    SELECT * INTO k FROM transactions t WHERE t.tx_id = p_tx_id FOR UPDATE;
+    state := k.state;
+    publish := false;
+    detail := concat_ws(', ',
+        CASE WHEN k.amount <> p_amount
+                  OR (p_reason IS NOT NULL AND NOT p_back
+                      AND k.conflict_reason IS DISTINCT FROM p_reason)
+             THEN 'amount' END,
+        CASE WHEN k.currency <> p_currency THEN 'currency' END,
+        CASE WHEN k.user_id <> p_user THEN 'user_id' END);
+    IF detail <> '' THEN
+        result := 'differs';
+        PERFORM audit_once('deposit_differs', k.tx_id, k.user_id,
+            jsonb_build_object('amount', trim_scale(p_amount)::text,
+                'currency', p_currency, 'user_id', p_user,
+                'reason', p_reason));
+    ELSIF p_back THEN
+        -- It is not credited any more; if it was, somebody has to look.
+        result := CASE WHEN k.state IN ('conflict', 'rejected')
+                       THEN 'duplicate' ELSE 'differs' END;
+        detail := 'status';
+        IF result = 'differs' THEN
+            PERFORM audit_once('deposit_contradicted', k.tx_id, k.user_id,
+                jsonb_build_object('reason', p_reason, 'state', k.state));
+        END IF;
+        IF k.state IN ('received', 'unmatched', 'awaiting_confirmations') THEN
+            UPDATE transactions t
+               SET state = 'conflict', conflict_reason = p_reason
+             WHERE t.tx_id = k.tx_id;
+            state := 'conflict';
+        END IF;
+    ELSE
+        result := 'duplicate';
+        detail := NULL;
+        -- One that is final by itself was told once at least.
+        told := CASE WHEN p_confirmations >= p_required
+                     THEN GREATEST(p_confirmations, 1)
+                     ELSE p_confirmations END;
+        publish :=
+            (k.state = 'received' AND k.next_enqueue_at IS NULL)
+            OR (k.state = 'awaiting_confirmations'
+                AND k.confirmations < k.confirmations_required
+                AND told >= k.confirmations_required)
+            OR (k.state = 'unmatched' AND k.user_id IS NULL
+                AND p_user IS NOT NULL);
+        UPDATE transactions t
+           SET confirmations = CASE WHEN t.confirmations
+                                         < t.confirmations_required
+                                         OR p_confirmations > t.confirmations
+                                    THEN GREATEST(t.confirmations, told)
+                                    ELSE t.confirmations END,
+               user_id = CASE WHEN t.state IN ('received', 'unmatched',
+                                   'awaiting_confirmations')
+                              THEN COALESCE(t.user_id, p_user)
+                              ELSE t.user_id END,
+               to_address = COALESCE(t.to_address, p_address),
+               next_enqueue_at = CASE WHEN publish AND t.state <> 'received'
+                                      THEN now() ELSE t.next_enqueue_at END
+         WHERE t.tx_id = k.tx_id
+           AND (told > t.confirmations OR publish
+                OR (t.user_id IS NULL AND p_user IS NOT NULL)
+                OR (t.to_address IS NULL AND p_address IS NOT NULL));
+    END IF;
+    RETURN NEXT;
+END $$;
+
+-- For programs of before: what they call, on the new key.
+CREATE OR REPLACE FUNCTION ingest_deposits(
+    p_tx_id uuid[], p_chain text[], p_tx_hash text[], p_log_index integer[],
+    p_amount text[], p_currency text[], p_user_id uuid[],
+    p_confirmations bigint[], p_required bigint[], p_block_number bigint[],
+    p_to_address text[], p_provider_status text[], p_conflict_reason text[],
+    p_metadata text[], p_raw_body bytea[], p_traceparent text[])
+RETURNS TABLE (given_id uuid, tx_id uuid, result text, state text,
+               publish boolean, traceparent text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    n integer := cardinality(p_tx_id);
+BEGIN
+    RETURN QUERY
+    SELECT p_tx_id[r.item], r.id, r.result, r.state, r.publish, r.traceparent
+      FROM ingest_webhooks('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
+               '{}', '{}', '{}', '{}', '{}', array_fill(0, ARRAY[n]), p_tx_id,
+               p_chain,
+               (SELECT array_agg(canonical_tx_hash(p_chain[i], p_tx_hash[i])
+                                 ORDER BY i)
+                  FROM generate_series(1, n) AS i),
+               p_log_index, array_fill(false, ARRAY[n]), p_amount, p_currency,
+               p_user_id, p_confirmations, p_required, p_block_number,
+               p_to_address, p_provider_status, p_conflict_reason,
+               (SELECT array_agg(COALESCE(p_conflict_reason[i] LIKE 'the %',
+                                          false) ORDER BY i)
+                  FROM generate_series(1, n) AS i),
+               p_metadata, p_traceparent) AS r;
+    UPDATE transactions t SET raw_body = p_raw_body[i], index_known = NULL
+      FROM generate_series(1, n) AS i
+     WHERE t.tx_id = p_tx_id[i] AND t.raw_body IS NULL;
+END $$;
+
+-- A human's word on a conflict: 'credit' lets it be settled as any other,
+-- 'reject' ends it. Not known: there is no such deposit; not resolved: it is in
+-- another state, or has no amount to credit.
+CREATE FUNCTION resolve_deposit(p_tx_id uuid, p_credit boolean, p_reason text,
+                                p_actor text)
+RETURNS TABLE (known boolean, resolved boolean, state text, amount numeric)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    k transactions;
+BEGIN
+    SELECT * INTO k FROM transactions t WHERE t.tx_id = p_tx_id FOR UPDATE;
+    known := k.tx_id IS NOT NULL;
+    resolved := known AND k.state = 'conflict'
+                AND NOT (p_credit AND k.amount = 0);
+    state := k.state;
+    amount := k.amount;
+    IF resolved THEN
+        state := CASE WHEN p_credit THEN 'received' ELSE 'rejected' END;
+        UPDATE transactions t
+           SET state = CASE WHEN p_credit THEN 'received' ELSE 'rejected' END,
+               resolution = CASE WHEN p_credit THEN 'credit' ELSE 'reject' END,
+               next_enqueue_at = now()
+         WHERE t.tx_id = p_tx_id;
+        INSERT INTO audit_log (action, transaction_id, user_id, details)
+        VALUES ('deposit_resolved', p_tx_id, k.user_id,
+                jsonb_build_object('resolution',
+                    CASE WHEN p_credit THEN 'credit' ELSE 'reject' END,
+                    'reason', p_reason, 'actor', p_actor,
+                    'conflict', k.conflict_reason));
+    END IF;
+    RETURN NEXT;
+END $$;
+
+-- As before, with a fence behind is_possible_duplicate(): batches that ran at
+-- once have not seen each other's rows. Of two that may be one, the one that is
+-- credited or older is the deposit.
+CREATE OR REPLACE FUNCTION settle_deposits_told(ids uuid[])
+RETURNS TABLE (tx_id uuid, state text, credited_now boolean, tx_hash text,
+               created_at timestamptz, enqueued_at timestamptz,
+               waited boolean)
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM 1 FROM transactions t
+     WHERE t.tx_id = ANY (ids) ORDER BY t.tx_id FOR UPDATE;
+    -- Other transfers of the same hash: two that may be one are settled one
+    -- after the other.
+    PERFORM 1 FROM transactions t
+      JOIN transactions o ON o.chain = t.chain
+                         AND o.canonical_hash = t.canonical_hash
+                         AND o.tx_id <> t.tx_id
+     WHERE t.tx_id = ANY (ids) ORDER BY o.tx_id FOR UPDATE OF o;
+
+    RETURN QUERY
+    WITH judged AS (
+        SELECT t.tx_id, t.user_id, t.currency, t.amount, t.tx_hash,
+               t.confirmations, t.created_at, t.enqueued_at,
+               t.state AS old_state,
+               CASE WHEN t.state NOT IN
+                         ('received', 'awaiting_confirmations', 'unmatched')
+                    THEN t.state
+                    WHEN t.resolution IS NULL AND EXISTS (
+                        SELECT 1 FROM transactions o
+                         WHERE o.chain = t.chain
+                           AND o.canonical_hash = t.canonical_hash
+                           AND o.log_index <> t.log_index
+                           AND o.amount = t.amount
+                           AND COALESCE(lower(o.to_address)
+                                        = lower(t.to_address), true)
+                           AND COALESCE(o.user_id = t.user_id, true)
+                           AND NOT (o.index_stable AND t.index_stable)
+                           AND o.resolution IS NULL
+                           AND (o.state = 'credited'
+                                OR (o.state IN ('received', 'unmatched',
+                                                'awaiting_confirmations')
+                                    AND (o.created_at, o.tx_id)
+                                        < (t.created_at, t.tx_id))))
+                    THEN 'conflict'
+                    WHEN t.confirmations < t.confirmations_required
+                    THEN 'awaiting_confirmations'
+                    WHEN u.id IS NULL THEN 'unmatched'
+                    ELSE 'credited' END AS new_state
+          FROM transactions t
+          LEFT JOIN users u ON u.id = t.user_id
+         WHERE t.tx_id = ANY (ids)
+    ), credit AS (
+        SELECT * FROM judged
+         WHERE new_state = 'credited' AND old_state <> 'credited'
+    ), paid AS (
+        INSERT INTO wallets AS w (user_id, currency, deposit_balance)
+        SELECT c.user_id, c.currency, sum(c.amount)
+          FROM credit c GROUP BY c.user_id, c.currency
+         ORDER BY c.user_id, c.currency
+        ON CONFLICT (user_id, currency) DO UPDATE
+           SET deposit_balance = w.deposit_balance + EXCLUDED.deposit_balance,
+               updated_at = now()
+        RETURNING w.user_id, w.currency, w.deposit_balance
+    ), lines AS (
+        INSERT INTO journal (transaction_id, kind, user_id, currency, amount)
+        SELECT c.tx_id, 'deposit_credit', c.user_id, c.currency, c.amount
+          FROM credit c
+    ), trail AS (
+        INSERT INTO audit_log (action, transaction_id, user_id, details)
+        SELECT 'process_deposit', c.tx_id, c.user_id,
+               jsonb_build_object('tx_hash', c.tx_hash,
+                   'amount', trim_scale(c.amount)::text,
+                   'currency', c.currency, 'confirmations', c.confirmations,
+                   'new_balance', trim_scale(p.deposit_balance)::text)
+          FROM credit c JOIN paid p USING (user_id, currency)
+    ), done AS (
+        UPDATE transactions t
+           SET state = j.new_state,
+               conflict_reason = CASE WHEN j.new_state = 'conflict'
+                                      THEN 'possible_duplicate'
+                                      ELSE t.conflict_reason END,
+               started_at = COALESCE(t.started_at, now()),
+               processed_at = CASE WHEN j.new_state = 'credited'
+                                   THEN clock_timestamp() END
+          FROM judged j
+         WHERE t.tx_id = j.tx_id
+           AND (j.new_state <> j.old_state OR t.started_at IS NULL)
+           AND j.old_state IN
+               ('received', 'awaiting_confirmations', 'unmatched')
+    )
+    SELECT j.tx_id, j.new_state,
+           j.new_state = 'credited' AND j.old_state <> 'credited',
+           j.tx_hash, j.created_at, j.enqueued_at, j.old_state <> 'received'
+      FROM judged j;
+END $$;

@@ -1,0 +1,66 @@
+-- What makes a deposit one deposit, and what was sent for it: the canonical
+-- hash, indexes that are not known, the inbox of webhooks, the exit of a
+-- conflict. See the step of the same name for PostgreSQL.
+
+ALTER TABLE transactions ADD COLUMN canonical_hash TEXT;
+-- Another old row has the same key in another spelling; that one is found.
+ALTER TABLE transactions ADD COLUMN key_collides INTEGER NOT NULL DEFAULT 0;
+-- NULL: a row from before, whose index 0 may mean that none was given.
+ALTER TABLE transactions ADD COLUMN index_known INTEGER;
+ALTER TABLE transactions ADD COLUMN index_stable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE transactions ADD COLUMN resolution TEXT;
+ALTER TABLE transactions ADD COLUMN inbox_id TEXT;
+
+UPDATE transactions SET canonical_hash = canonical_tx_hash(chain, tx_hash);
+-- Of rows with one key the credited one is found, else the oldest.
+UPDATE transactions SET key_collides = 1 WHERE tx_id IN (
+    SELECT tx_id FROM (
+        SELECT tx_id, row_number() OVER (
+                   PARTITION BY chain, canonical_hash, log_index
+                   ORDER BY state = 'credited' DESC, created_at, tx_id) AS nth
+          FROM transactions)
+     WHERE nth > 1);
+CREATE UNIQUE INDEX uq_transactions_canonical
+    ON transactions (chain, canonical_hash, log_index) WHERE key_collides = 0;
+-- A program of before does not know the column.
+CREATE TRIGGER transactions_canonical AFTER INSERT ON transactions
+    WHEN NEW.canonical_hash IS NULL
+BEGIN
+    UPDATE OR IGNORE transactions SET canonical_hash = tx_hash
+     WHERE tx_id = NEW.tx_id;
+END;
+
+-- A state is added to the table's checks. They do not touch what is stored, so
+-- the text of the schema is changed in place (sqlite.org/lang_altertable.html,
+-- section 7).
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema
+   SET sql = replace(replace(sql,
+           '''conflict'', ''reversed''', '''conflict'', ''rejected'', ''reversed'''),
+           'CHECK (state = ''conflict'' OR', 'CHECK (state IN (''conflict'', ''rejected'') OR')
+ WHERE type = 'table' AND name = 'transactions';
+PRAGMA writable_schema = RESET;
+
+-- Every webhook that was correctly signed (or knowingly not), with what became
+-- of it. key: the sender's id of the event, else the body's digest.
+CREATE TABLE inbox (
+    id           TEXT PRIMARY KEY NOT NULL,
+    source       TEXT NOT NULL,
+    key          TEXT NOT NULL,
+    digest       BLOB NOT NULL,
+    event_id     TEXT,
+    request_id   TEXT,
+    headers      TEXT, -- a JSON object
+    body         BLOB NOT NULL,
+    outcome      TEXT NOT NULL
+                 CHECK (outcome IN ('stored', 'ignored', 'refused')),
+    error        TEXT,
+    field        TEXT,
+    tx_ids       TEXT, -- a JSON array
+    seen         INTEGER NOT NULL DEFAULT 1,
+    received_at  INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL,
+    UNIQUE (source, key)
+);
+CREATE INDEX idx_inbox_received ON inbox (received_at);
+CREATE INDEX idx_inbox_open ON inbox (received_at) WHERE outcome <> 'stored';
