@@ -9,6 +9,7 @@ static void answer(struct http_response *response, const char *type,
                    const unsigned char *data, size_t len)
 {
     response->content_type = type;
+    response->cacheable = true;
     celery_buf_append(&response->body,
                       (struct celery_str){(const char *)data, len});
 }

@@ -15,7 +15,8 @@ struct http_response {
     const char *content_type;
     struct celery_buf headers; /* whole lines with CRLF */
     struct celery_buf body;
-    bool close; /* end the connection after this answer */
+    bool close;     /* end the connection after this answer */
+    bool cacheable; /* a file of the program; all else says no-store */
 };
 
 #define HTTP_RESPONSE_INIT \
@@ -27,8 +28,34 @@ void http_response_done(struct http_response *response);
 void http_response_header(struct http_response *response, const char *name,
                           const char *value);
 
-/* Replaces the body by the error's form:
- * {"ok": false, "error": …, "field": …, "request_id": …}; field may be NULL. */
+/* An error: {"ok": false, "error", "field", "request_id"}, and beside these the
+ * members of RFC 9457 (section 3.1): "type", "title", "status", "detail", with
+ * "code" as an extension (section 3.2). code is stable, lower case, and has a
+ * row in docs/api.md; "type" is "urn:cricalgo:error:" and code, "detail" equals
+ * "error". The content type stays application/json. */
+struct http_problem {
+    int status;
+    const char *code;  /* NULL: http_problem_status_code() */
+    const char *error; /* for a human */
+    const char *field; /* the member or parameter at fault, or NULL */
+};
+
+/* "not_found" for 404. A status without a code of its own has "error". */
+const char *http_problem_status_code(int status);
+
+/* Replaces the body by the problem with its object still open: the caller may
+ * add members and ends it with celery_json_end_object(). */
+void http_problem_begin(struct http_response *response,
+                        const struct http_request *request,
+                        const struct http_problem *problem,
+                        struct celery_json_writer *ret_w);
+
+/* Replaces the body by the problem; field may be NULL. */
+void http_problem_code(struct http_response *response,
+                       const struct http_request *request, int status,
+                       const char *code, const char *error, const char *field);
+
+/* The same with the status's own code. */
 void http_problem(struct http_response *response,
                   const struct http_request *request, int status,
                   const char *error, const char *field);

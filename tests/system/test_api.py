@@ -144,6 +144,9 @@ class Postgres:
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{name}"
 
 
+# The members of every error (docs/api.md).
+PROBLEM = {"ok", "error", "field", "request_id", "type", "title", "status", "detail", "code"}
+
 # What is sent instead of the good document, and what comes back: the status, a
 # part of the error, the field.
 GOOD = {"tx_hash": "0xgood", "amount": "1.5"}
@@ -209,8 +212,12 @@ class Common:
 
     def problem(self, answer, status, error, field):
         self.assertEqual(answer[0], status, answer[1])
-        self.assertEqual(set(answer[1]), {"ok", "error", "field", "request_id"})
+        self.assertEqual(set(answer[1]), PROBLEM)
         self.assertIs(answer[1]["ok"], False)
+        self.assertEqual((answer[1]["status"], answer[1]["detail"]), (status, answer[1]["error"]))
+        self.assertEqual(answer[1]["type"], "urn:cricalgo:error:" + answer[1]["code"])
+        self.assertEqual(answer[2]["Content-Type"], "application/json")
+        self.assertEqual(answer[2]["Cache-Control"], "no-store")
         self.assertIn(error, answer[1]["error"])
         self.assertEqual(answer[1]["field"], field)
         self.assertEqual(answer[1]["request_id"], answer[2]["X-Request-Id"])

@@ -140,6 +140,45 @@ START_TEST(an_answer_cannot_be_split)
 }
 END_TEST
 
+START_TEST(an_error_has_one_shape)
+{
+    struct http_request request = {.id = "id"};
+    struct http_response response = HTTP_RESPONSE_INIT;
+    http_problem(&response, &request, 404, "no such path", NULL);
+    ck_assert_str_eq(
+        response.body.data,
+        "{\"ok\": false, \"error\": \"no such path\", \"field\": null,"
+        " \"request_id\": \"id\","
+        " \"type\": \"urn:cricalgo:error:not_found\","
+        " \"title\": \"Not Found\", \"status\": 404,"
+        " \"detail\": \"no such path\", \"code\": \"not_found\"}");
+    http_problem_code(&response, &request, 403, "scope", "no", "user_id");
+    ck_assert_ptr_nonnull(
+        strstr(response.body.data, "\"type\": \"urn:cricalgo:error:scope\""));
+    ck_assert_ptr_nonnull(strstr(response.body.data,
+                                 "\"title\": \"Forbidden\", \"status\": 403"));
+    ck_assert_str_eq(http_problem_status_code(418), "error");
+    ck_assert_str_eq(http_problem_status_code(200), "error");
+    http_response_done(&response);
+}
+END_TEST
+
+START_TEST(only_files_may_be_kept)
+{
+    struct http_request request = {.id = "id"};
+    for (int cacheable = 0; cacheable < 2; cacheable++) {
+        CLEANUP(celery_buf_done) struct celery_buf wire = CELERY_BUF_INIT;
+        struct http_response response = HTTP_RESPONSE_INIT;
+        response.cacheable = cacheable != 0;
+        http_response_write(&response, &request, false, &wire);
+        const char *found =
+            strstr(wire.data, "\r\nCache-Control: no-store\r\n");
+        ck_assert_int_eq(found != NULL, cacheable == 0);
+        http_response_done(&response);
+    }
+}
+END_TEST
+
 START_TEST(the_api_has_no_route_twice)
 {
     size_t count = 0;
@@ -155,4 +194,5 @@ END_TEST
 UNIT_MAIN("router", finds_by_method_and_pattern,
           params_are_the_parts_of_the_path, query_parameters_are_decoded,
           only_sane_request_ids_are_taken_over, an_answer_cannot_be_split,
+          an_error_has_one_shape, only_files_may_be_kept,
           the_api_has_no_route_twice)
