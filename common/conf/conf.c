@@ -9,13 +9,14 @@
 
 #include "base/url.h"
 #include "base/xalloc.h"
-
-enum { SECRET_FILE_MAX = 65536 };
+#include "conf/environment.h"
 
 struct conf {
     const struct conf_setting *settings;
     size_t count;
-    char **values; /* NULL: unset */
+    char **values;      /* NULL: unset */
+    char **paths;       /* the file that the value came from, or NULL */
+    const char **names; /* the variable that it came from, or NULL */
     char **rest;
     size_t rest_count;
 };
@@ -114,66 +115,32 @@ static enum celery_status check_value(const struct conf_setting *s,
     return CELERY_INVALID;
 }
 
-/* The caller frees. Trailing newlines are cut: editors and `echo` add them. */
-static enum celery_status read_secret_file(const char *name, const char *path,
-                                           char **ret, struct celery_error *err)
+static bool has_file(const struct conf_setting *s)
 {
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return celery_fail(err, CELERY_INVALID,
-                           "%s='%.100s' cannot be read: %s", name, path,
-                           strerrordesc_np(errno));
-    char *text = xmalloc(SECRET_FILE_MAX + 1);
-    size_t len = fread(text, 1, SECRET_FILE_MAX + 1, f);
-    bool broken = ferror(f) != 0; /* a folder opens, and cannot be read */
-    int error = errno;
-    (void)fclose(f);
-    if (broken || len > SECRET_FILE_MAX) {
-        explicit_bzero(text, SECRET_FILE_MAX + 1);
-        free(text);
-        if (broken)
-            return celery_fail(err, CELERY_INVALID,
-                               "%s='%.100s' cannot be read: %s", name, path,
-                               strerrordesc_np(error));
-        return celery_fail(err, CELERY_INVALID,
-                           "%s='%.100s' is not accepted; accepted: a file of "
-                           "at most %d bytes",
-                           name, path, SECRET_FILE_MAX);
-    }
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
-        len--;
-    text[len] = '\0';
-    *ret = text;
-    return CELERY_OK;
+    return s->secret || s->file;
 }
 
-static const char *environment(const char *name)
+static enum celery_status load_variable(struct conf *conf, size_t i,
+                                        const char *name,
+                                        struct celery_error *err)
 {
-    if (name == NULL)
-        return NULL;
-    /* Read before any thread starts. NOLINTNEXTLINE(concurrency-mt-unsafe) */
-    return getenv(name);
+    if (name == NULL || conf->values[i] != NULL)
+        return CELERY_OK;
+    conf->names[i] = name;
+    return environment_read(name, has_file(&conf->settings[i]),
+                            &conf->values[i], &conf->paths[i], err);
 }
 
 static enum celery_status load_environment(struct conf *conf, size_t i,
                                            struct celery_error *err)
 {
     const struct conf_setting *s = &conf->settings[i];
-    if (s->secret && s->env != NULL) {
-        char name[128];
-        (void)snprintf(name, sizeof name, "%s_FILE", s->env);
-        const char *path = environment(name);
-        if (path != NULL && *path != '\0')
-            return read_secret_file(name, path, &conf->values[i], err);
-    }
-    const char *value = environment(s->env);
-    if (value == NULL || *value == '\0')
-        value = environment(s->alias);
-    if (value == NULL || *value == '\0')
-        value = s->fallback;
-    if (value != NULL)
-        conf->values[i] = xstrdup(value);
-    return CELERY_OK;
+    enum celery_status st = load_variable(conf, i, s->env, err);
+    if (st == CELERY_OK)
+        st = load_variable(conf, i, s->alias, err);
+    if (st == CELERY_OK && conf->values[i] == NULL && s->fallback != NULL)
+        conf->values[i] = xstrdup(s->fallback);
+    return st;
 }
 
 static size_t find_option(const struct conf *conf, const char *name, size_t len)
@@ -198,7 +165,9 @@ static size_t find_letter(const struct conf *conf, char letter)
 static void set(struct conf *conf, size_t i, const char *value)
 {
     free(conf->values[i]);
+    free(conf->paths[i]);
     conf->values[i] = xstrdup(value);
+    conf->paths[i] = NULL;
 }
 
 /* ps(1) shows argv: what holds a password is overwritten in place. */
@@ -281,23 +250,40 @@ static enum celery_status load_arguments(struct conf *conf, int argc,
     return CELERY_OK;
 }
 
+static struct conf *conf_new(const struct conf_setting *settings, size_t count)
+{
+    struct conf *conf = xcalloc(1, sizeof *conf);
+    conf->settings = settings;
+    conf->count = count;
+    conf->values = xcalloc(count, sizeof(char *));
+    conf->paths = xcalloc(count, sizeof(char *));
+    conf->names = xcalloc(count, sizeof(char *));
+    return conf;
+}
+
+static enum celery_status check_all(const struct conf *conf,
+                                    struct celery_error *err)
+{
+    enum celery_status st = CELERY_OK;
+    for (size_t i = 0; i < conf->count && st == CELERY_OK; i++) {
+        if (conf->values[i] != NULL)
+            st = check_value(&conf->settings[i], conf->values[i], err);
+    }
+    return st;
+}
+
 enum celery_status conf_load(const struct conf_setting *settings, size_t count,
                              int argc, char **argv, struct conf **ret,
                              struct celery_error *err)
 {
-    struct conf *conf = xcalloc(1, sizeof *conf);
-    *conf =
-        (struct conf){settings, count, xcalloc(count, sizeof(char *)), NULL, 0};
-
+    struct conf *conf = conf_new(settings, count);
     enum celery_status st = CELERY_OK;
     for (size_t i = 0; i < count && st == CELERY_OK; i++)
         st = load_environment(conf, i, err);
     if (st == CELERY_OK)
         st = load_arguments(conf, argc, argv, err);
-    for (size_t i = 0; i < count && st == CELERY_OK; i++) {
-        if (conf->values[i] != NULL)
-            st = check_value(&settings[i], conf->values[i], err);
-    }
+    if (st == CELERY_OK)
+        st = check_all(conf, err);
     if (st != CELERY_OK) {
         conf_free(conf);
         return st;
@@ -306,16 +292,53 @@ enum celery_status conf_load(const struct conf_setting *settings, size_t count,
     return CELERY_OK;
 }
 
+static enum celery_status read_again(const struct conf *conf, size_t i,
+                                     struct conf *fresh,
+                                     struct celery_error *err)
+{
+    if (conf->paths[i] == NULL) {
+        if (conf->values[i] != NULL)
+            fresh->values[i] = xstrdup(conf->values[i]);
+        return CELERY_OK;
+    }
+    fresh->paths[i] = xstrdup(conf->paths[i]);
+    fresh->names[i] = conf->names[i];
+    return environment_read_file(conf->names[i], conf->paths[i],
+                                 &fresh->values[i], err);
+}
+
+enum celery_status conf_reload(const struct conf *conf, struct conf **ret,
+                               struct celery_error *err)
+{
+    struct conf *fresh = conf_new(conf->settings, conf->count);
+    enum celery_status st = CELERY_OK;
+    fresh->rest = conf->rest;
+    fresh->rest_count = conf->rest_count;
+    for (size_t i = 0; i < conf->count && st == CELERY_OK; i++)
+        st = read_again(conf, i, fresh, err);
+    if (st == CELERY_OK)
+        st = check_all(fresh, err);
+    if (st != CELERY_OK) {
+        conf_free(fresh);
+        return st;
+    }
+    *ret = fresh;
+    return CELERY_OK;
+}
+
 void conf_free(struct conf *conf)
 {
     if (conf == NULL)
         return;
     for (size_t i = 0; i < conf->count; i++) {
-        if (conf->values[i] != NULL && conf->settings[i].secret)
+        if (conf->values[i] != NULL && has_file(&conf->settings[i]))
             explicit_bzero(conf->values[i], strlen(conf->values[i]));
         free(conf->values[i]);
+        free(conf->paths[i]);
     }
     free(conf->values);
+    free(conf->paths);
+    free(conf->names);
     free(conf);
 }
 
@@ -383,7 +406,7 @@ static void help_row(const struct conf_setting *s, FILE *out)
                       s->option != NULL ? "]" : "");
     if (s->option == NULL && s->type == CONF_CHOICE)
         (void)fprintf(out, " %s", type);
-    if (s->secret && s->env != NULL)
+    if (has_file(s) && s->env != NULL)
         (void)fprintf(out, " (or %s_FILE)", s->env);
     (void)fprintf(out, "\n        %s", s->help);
     if (s->fallback != NULL && *s->fallback != '\0')

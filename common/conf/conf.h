@@ -2,8 +2,9 @@
 /*
  * Settings from the environment and the command line. A program gives its table;
  * the parser, the checks, --help and --check-config come from it. The command
- * line wins over the environment, NAME_FILE over NAME. Errors name the
- * variable, the value and what is accepted.
+ * line wins over the environment; a setting that can hold a secret may come from
+ * the file that NAME_FILE names. Errors name the variable, the value and what is
+ * accepted.
  */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
@@ -35,6 +36,7 @@ struct conf_setting {
     double min;
     double max;
     bool secret; /* never shown; has a NAME_FILE form */
+    bool file;   /* may hold a secret, as a URL does: has a NAME_FILE form */
     const char *help;
 };
 
@@ -48,6 +50,12 @@ enum celery_status conf_load(const struct conf_setting *settings, size_t count,
                              int argc, char **argv, struct conf **ret,
                              struct celery_error *err) CELERY_MUST_CHECK;
 void conf_free(struct conf *conf);
+
+/* The same settings with those that came from files read again and checked; the
+ * rest is copied. conf stays as it is, so that a wrong file changes nothing.
+ * thread: any, conf is only read. */
+enum celery_status conf_reload(const struct conf *conf, struct conf **ret,
+                               struct celery_error *err) CELERY_MUST_CHECK;
 
 /* By the setting's env name, or its option name when it has none. Asking for a
  * name that is not in the table aborts. Texts are borrowed from conf. */

@@ -189,7 +189,7 @@ def clean_environment():
     """Ours without what would outrank the settings below."""
     return {k: v for k, v in os.environ.items()
             if not k.startswith(("CELERY_", "DB_", "DEPOSIT_", "WEBHOOK_", "METRICS_"))
-            and k not in ("REDIS_URL", "API_TOKEN_FILE", "PORT")}
+            and k not in ("REDIS_URL", "REDIS_URL_FILE", "DATABASE_URL_FILE", "API_TOKEN_FILE", "PORT")}
 
 
 def start(options, secret, token):

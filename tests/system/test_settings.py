@@ -52,6 +52,60 @@ def test_wrong_setting(tmp_path, program, env, arguments, words):
     assert "hidden" not in done.stdout
 
 
+# A program, its arguments and the settings that it takes from files.
+FROM_FILES = [
+    (harness.API, ["--check-config"],
+     ["DATABASE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "WEBHOOK_SECRET", "API_TOKEN",
+      "CELERY_C_SIGN_KEYS", "CELERY_BROKER_TRANSPORT_OPTIONS"]),
+    (harness.WORKER, ["--check-config"],
+     ["DATABASE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CELERY_C_SIGN_KEYS",
+      "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS"]),
+    (harness.CELERYC, ["call", "t.add"], ["CELERY_BROKER_URL", "CELERY_C_SIGN_KEYS"]),
+    (harness.CELERYC, ["dead", "list"], ["CELERY_BROKER_URL"]),
+]
+
+
+@pytest.mark.parametrize("program, arguments, names", FROM_FILES,
+                         ids=lambda v: v.name if hasattr(v, "name") else None)
+def test_what_can_hold_a_secret_comes_from_a_file(tmp_path, program, arguments, names):
+    def run(**env):
+        done = subprocess.run([program, *arguments], env=harness.plain_env(**env), text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20,
+                              cwd=tmp_path)
+        return done.returncode, done.stdout
+
+    good = {"WEBHOOK_SECRET": "secret-secret"} if program == harness.API else {}
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    for name in names:
+        rest = {k: v for k, v in good.items() if k != name}
+        code, text = run(**rest, **{name + "_FILE": "/nowhere"})
+        assert code == 2 and f"{name}_FILE='/nowhere' cannot be read" in text, text
+        code, text = run(**rest, **{name + "_FILE": str(empty)})
+        assert code == 2 and f"{name}_FILE=" in text and "a file of 1 to" in text, text
+        code, text = run(**rest, **{name: "hidden", name + "_FILE": str(empty)})
+        assert code == 2 and f"{name} and {name}_FILE are both set" in text, text
+        assert "hidden" not in text
+    code, text = run(**good, CELERY_TASK_PROTOCOL_FILE=str(empty))
+    if arguments != ["dead", "list"]:
+        assert code == 2 and "CELERY_TASK_PROTOCOL_FILE is not accepted" in text, text
+
+
+def test_addresses_from_files_are_used(tmp_path):
+    for name, value in (("db", f"sqlite:///{tmp_path}/from-file.db\n"),
+                        ("broker", f"filesystem://{tmp_path}/spool\n")):
+        (tmp_path / name).write_text(value)
+    env = harness.plain_env(DATABASE_URL_FILE=tmp_path / "db", REDIS_URL_FILE=tmp_path / "broker",
+                            WEBHOOK_SECRET="secret-secret", METRICS_PORT=0)
+    done = subprocess.run([harness.API, "--migrate"], env=env, cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "from-file.db").exists()
+    assert not (tmp_path / "cricalgo.db").exists()
+    for program in (harness.API, harness.WORKER):
+        shown = subprocess.run([program, "--check-config"], env=env, text=True, cwd=tmp_path,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+        assert f"CELERY_BROKER_URL=filesystem://{tmp_path}/spool" in shown, shown
+
+
 @pytest.mark.parametrize("program", [harness.API, harness.WORKER, harness.CELERYC],
                          ids=lambda p: p.name)
 def test_help_and_version(program):

@@ -14,6 +14,7 @@ static const struct conf_setting table[] = {
      .option = "url",
      .letter = 'u',
      .type = CONF_TEXT,
+     .file = true,
      .fallback = "redis://h/0",
      .help = "a URL"},
     {.env = "T_COUNT",
@@ -57,9 +58,10 @@ static struct conf *load(struct celery_error *err, int argc, char **argv)
 
 static void clear(void)
 {
-    static const char *const names[] = {"T_URL",    "T_ALIAS",      "T_COUNT",
-                                        "T_WAIT",   "T_ON",         "T_KIND",
-                                        "T_SECRET", "T_SECRET_FILE"};
+    static const char *const names[] = {
+        "T_URL",      "T_ALIAS",      "T_COUNT",     "T_WAIT",
+        "T_ON",       "T_KIND",       "T_SECRET",    "T_SECRET_FILE",
+        "T_URL_FILE", "T_ALIAS_FILE", "T_COUNT_FILE"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         (void)unsetenv(names[i]);
 }
@@ -178,23 +180,93 @@ START_TEST(passwords_leave_the_command_line_and_are_never_shown)
 }
 END_TEST
 
-START_TEST(a_secret_file_wins_and_loses_its_newline)
+/* Writes text to the file, which is there. */
+static void put(const char *path, const char *text, size_t len)
+{
+    FILE *f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(text, 1, len, f), len);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+START_TEST(a_secret_comes_from_a_file_without_its_newline)
+{
+    static const char *const files[] = {"T_SECRET_FILE", "T_URL_FILE",
+                                        "T_ALIAS_FILE"};
+    static const char *const names[] = {"T_SECRET", "T_URL", "T_URL"};
+    char path[] = "/tmp/test_conf_XXXXXX";
+    char *argv[] = {(char[]){"prog"}, NULL};
+    (void)close(mkstemp(path));
+    put(path, "from-file\r\n\n", 12);
+    for (size_t i = 0; i < 3; i++) {
+        struct celery_error err = {0};
+        clear();
+        (void)setenv(files[i], path, 1);
+        struct conf *conf = load(&err, 1, argv);
+        ck_assert_ptr_nonnull(conf);
+        ck_assert_str_eq(conf_text(conf, names[i]), "from-file");
+        conf_free(conf);
+        (void)setenv(files[i], "/nowhere", 1);
+        ck_assert_ptr_null(load(&err, 1, argv));
+        ck_assert_ptr_nonnull(strstr(err.msg, files[i]));
+    }
+    (void)unlink(path);
+}
+END_TEST
+
+START_TEST(a_variable_and_its_file_are_not_both_accepted)
+{
+    struct celery_error err = {0};
+    char *argv[] = {(char[]){"prog"}, NULL};
+    clear();
+    (void)setenv("T_SECRET", "hidden", 1);
+    (void)setenv("T_SECRET_FILE", "/dev/null", 1);
+    ck_assert_ptr_null(load(&err, 1, argv));
+    ck_assert_str_eq(err.msg, "T_SECRET and T_SECRET_FILE are both set; "
+                              "accepted: one of them");
+    clear();
+    (void)setenv("T_COUNT_FILE", "/dev/null", 1);
+    ck_assert_ptr_null(load(&err, 1, argv));
+    ck_assert_ptr_nonnull(strstr(err.msg, "T_COUNT_FILE is not accepted"));
+    (void)setenv("T_COUNT_FILE", "", 1);
+    struct conf *conf = load(&err, 1, argv);
+    ck_assert_ptr_nonnull(conf);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(what_came_from_files_is_read_again)
 {
     struct celery_error err = {0};
     char path[] = "/tmp/test_conf_XXXXXX";
-    char *argv[] = {(char[]){"prog"}, NULL};
-    int fd = mkstemp(path);
+    char *argv[] = {(char[]){"prog"}, (char[]){"--count=7"}, NULL};
+    struct conf *fresh = NULL;
+    (void)close(mkstemp(path));
+    put(path, "old", 3);
     clear();
-    ck_assert_int_eq(write(fd, "from-file\n", 10), 10);
-    (void)close(fd);
-    (void)setenv("T_SECRET", "from-variable", 1);
     (void)setenv("T_SECRET_FILE", path, 1);
-    struct conf *conf = load(&err, 1, argv);
-    ck_assert_str_eq(conf_text(conf, "T_SECRET"), "from-file");
-    conf_free(conf);
+    (void)setenv("T_URL", "redis://a/1", 1);
+    struct conf *conf = load(&err, 2, argv);
+    put(path, "new", 3);
+    (void)setenv("T_URL", "redis://b/2", 1);
+    ck_assert_int_eq(conf_reload(conf, &fresh, &err), CELERY_OK);
+    ck_assert_str_eq(conf_text(fresh, "T_SECRET"), "new");
+    ck_assert_str_eq(conf_text(conf, "T_SECRET"), "old");
+    ck_assert_str_eq(conf_text(fresh, "T_URL"), "redis://a/1");
+    ck_assert_int_eq(conf_int(fresh, "T_COUNT"), 7);
+    conf_free(fresh);
+    static const struct {
+        const char *text;
+        size_t len;
+    } bad[] = {{"", 0}, {"\n", 1}, {"a\0b", 3}};
+    for (size_t i = 0; i < 3; i++) {
+        put(path, bad[i].text, bad[i].len);
+        ck_assert_int_eq(conf_reload(conf, &fresh, &err), CELERY_INVALID);
+        ck_assert_ptr_nonnull(strstr(err.msg, "T_SECRET_FILE="));
+    }
     (void)unlink(path);
-    ck_assert_ptr_null(load(&err, 1, argv));
-    ck_assert_ptr_nonnull(strstr(err.msg, "T_SECRET_FILE"));
+    ck_assert_int_eq(conf_reload(conf, &fresh, &err), CELERY_INVALID);
+    conf_free(conf);
 }
 END_TEST
 
@@ -237,7 +309,7 @@ START_TEST(a_secret_file_is_read_whole_or_refused)
     conf_free(conf);
     ck_assert_int_eq(write(fd, much, 1), 1);
     ck_assert_ptr_null(load(&err, 1, argv));
-    ck_assert_ptr_nonnull(strstr(err.msg, "at most 65536 bytes"));
+    ck_assert_ptr_nonnull(strstr(err.msg, "a file of 1 to 65536 bytes"));
     (void)close(fd);
     (void)unlink(path);
 }
@@ -251,7 +323,7 @@ START_TEST(help_shows_every_form)
     ck_assert_ptr_nonnull(out);
     conf_help(table, COUNT, out);
     ck_assert_int_eq(fclose(out), 0);
-    ck_assert_str_eq(text, "  -u, --url TEXT  [T_URL]\n"
+    ck_assert_str_eq(text, "  -u, --url TEXT  [T_URL] (or T_URL_FILE)\n"
                            "        a URL (default redis://h/0)\n"
                            "  -c, --count N  [T_COUNT]\n"
                            "        a count (default 4)\n"
@@ -278,4 +350,6 @@ UNIT_MAIN("conf", help_shows_every_form, a_wrong_option_shows_no_value,
           errors_name_the_variable_the_value_and_what_is_accepted,
           refuses_unknown_options_and_missing_values,
           passwords_leave_the_command_line_and_are_never_shown,
-          a_secret_file_wins_and_loses_its_newline)
+          a_secret_comes_from_a_file_without_its_newline,
+          a_variable_and_its_file_are_not_both_accepted,
+          what_came_from_files_is_read_again)

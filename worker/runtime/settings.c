@@ -34,6 +34,7 @@ static const struct conf_setting table[] = {
      .option = "broker",
      .letter = 'b',
      .type = CONF_TEXT,
+     .file = true,
      .fallback = "redis://localhost:6379/0",
      .help =
          "where messages come from: redis://[user:password@]host[:port]/db, "
@@ -41,16 +42,19 @@ static const struct conf_setting table[] = {
          "amqp[s]://[user:password@]host[:port]/vhost, filesystem:///folder"},
     {.env = "CELERY_BROKER_TRANSPORT_OPTIONS",
      .type = CONF_TEXT,
+     .file = true,
      .help = "JSON object: visibility_timeout, global_keyprefix, "
              "master_name, sentinel_kwargs; on amqp:// hold_eta_above, ssl"},
     {.env = "CELERY_RESULT_BACKEND",
      .alias = "REDIS_URL",
      .option = "result-backend",
      .type = CONF_TEXT,
+     .file = true,
      .help = "where results go: redis://…, file:///folder, rpc:// (to the "
              "sender, on amqp://), disabled://"},
     {.env = "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS",
      .type = CONF_TEXT,
+     .file = true,
      .help = "JSON object: global_keyprefix"},
     {.env = "CELERY_RESULT_EXPIRES",
      .type = CONF_SECONDS,
