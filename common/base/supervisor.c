@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 /* A path, or with a leading @ a name of Linux's abstract namespace. */
 static bool address(const char *name, struct sockaddr_un *ret, socklen_t *len)
 {
@@ -54,6 +56,15 @@ static bool tell(const char *state, const char *status)
 bool supervisor_ready(const char *status)
 {
     return tell("READY=1\n", status);
+}
+
+bool supervisor_reloading(const char *status)
+{
+    char state[64];
+    /* sd_notify(3): Type=notify-reload wants to know since when. */
+    (void)snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld\n",
+                   (long long)clock_monotonic_us());
+    return tell(state, status);
 }
 
 bool supervisor_stopping(const char *status)

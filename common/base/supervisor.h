@@ -12,6 +12,9 @@
 /* Ready to serve. status is one line for `systemctl status`. */
 bool supervisor_ready(const char *status);
 
+/* Reading its settings again; supervisor_ready() ends that. */
+bool supervisor_reloading(const char *status);
+
 /* Stopping; call it when the signal is seen, before anything is waited for. */
 bool supervisor_stopping(const char *status);
 

@@ -40,12 +40,29 @@ static void check_received(const char *wanted)
     ck_assert_str_eq(got, wanted);
 }
 
+/* Since when is a clock's: only its form is known. */
+static void check_reloading(void)
+{
+    char got[1024];
+    long long since = 0;
+    int end = 0;
+    ssize_t n = recv(listener, got, sizeof got - 1, 0);
+    ck_assert_int_ge(n, 0);
+    got[n] = '\0';
+    ck_assert_int_eq(
+        sscanf(got, "RELOADING=1\nMONOTONIC_USEC=%lld\n%n", &since, &end), 1);
+    ck_assert_int_gt(since, 0);
+    ck_assert_str_eq(got + end, "STATUS=reading");
+}
+
 static void check_states(void)
 {
     ck_assert(supervisor_ready("serving on port 8000"));
     check_received("READY=1\nSTATUS=serving on port 8000");
     ck_assert(supervisor_status("waiting"));
     check_received("STATUS=waiting");
+    ck_assert(supervisor_reloading("reading"));
+    check_reloading();
     ck_assert(supervisor_stopping("finishing 3 requests"));
     check_received("STOPPING=1\nSTATUS=finishing 3 requests");
     (void)close(listener);
