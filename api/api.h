@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What every handler gets: the parts of the running program. Written once at
- * start, then only read; the parts are thread-safe.
+ * start, then only read, but for the secrets; the parts are thread-safe.
  */
 #ifndef API_API_H
 #define API_API_H
 
-#include "auth.h"
 #include "backend/backend.h"
 #include "base/lock.h"
 #include "celery/producer.h"
 #include "ingest/ingest.h"
 #include "ledger/ledger.h"
+#include "secrets.h"
 #include "webhook/body.h"
-#include "webhook/signature.h"
 
 struct api {
     struct ledger *ledger;
     struct ingest *ingest;
-    struct auth auth;
-    struct signature_keys keys;
+    struct secret_store secrets; /* what SIGHUP reads again */
     bool allow_unsigned;
     struct chains chains;
     struct webhook_rules rules;

@@ -138,8 +138,11 @@ static bool guard(void *arg, const struct http_route *route,
                   const struct http_request *request,
                   struct http_response *response)
 {
-    const struct api *api = arg;
-    return auth_guard(&api->auth, route, request, response);
+    struct api *api = arg;
+    struct secrets *secrets = secrets_hold(&api->secrets);
+    bool passes = auth_guard(&secrets->auth, route, request, response);
+    secrets_release(&api->secrets, secrets);
+    return passes;
 }
 
 static enum celery_status start_http(struct app *app, struct celery_error *err)
@@ -155,21 +158,14 @@ static enum celery_status start_http(struct app *app, struct celery_error *err)
     return http_server_start(&options, &app->server, err);
 }
 
-static enum celery_status read_secrets(struct app *app,
-                                       struct celery_error *err)
+static enum celery_status read_rules(struct app *app, struct celery_error *err)
 {
     struct api *api = &app->api;
-    if (!signature_keys_init(&api->keys,
-                             conf_text(app->conf, "WEBHOOK_SECRET")))
-        return celery_fail(
-            err, CELERY_INVALID,
-            "WEBHOOK_SECRET='********' is not accepted; accepted: "
-            "at most %d secrets, each with more than 'whsec_'",
-            (int)SIGNATURE_SECRETS_MAX);
-    if (!auth_init(&api->auth, conf_text(app->conf, "API_TOKEN")))
-        return celery_fail(err, CELERY_INVALID,
-                           "API_TOKEN: at most %d tokens are accepted",
-                           (int)AUTH_TOKENS_MAX);
+    struct secrets *secrets = NULL;
+    enum celery_status st = secrets_read(app->conf, &secrets, err);
+    if (st != CELERY_OK)
+        return st;
+    secret_store_init(&api->secrets, secrets);
     api->allow_unsigned = conf_bool(app->conf, "WEBHOOK_ALLOW_UNSIGNED");
     api->rules.currency = conf_text(app->conf, "CURRENCY");
     api->rules.confirmations_required =
@@ -227,7 +223,7 @@ static void log_start(const struct app *app)
         LOG_EVENT(LOG_LEVEL_WARNING, "webhooks_unsigned",
                   LOG_STR("msg", "WEBHOOK_ALLOW_UNSIGNED=1: anyone who reaches "
                                  "this port can announce deposits"));
-    if (app->api.auth.count == 0)
+    if (app->api.secrets.current->auth.count == 0)
         LOG_EVENT(LOG_LEVEL_WARNING, "api_token_unset",
                   LOG_STR("msg", "API_TOKEN is not set: transactions and "
                                  "wallets answer on loopback only"));
@@ -253,7 +249,7 @@ static bool try_migrate(struct app *app)
 static int start(struct app *app)
 {
     struct celery_error err = {0};
-    enum celery_status st = read_secrets(app, &err);
+    enum celery_status st = read_rules(app, &err);
     if (st == CELERY_OK)
         st = open_ledger(app->conf, &app->api.ledger, &err);
     if (st != CELERY_OK) {
@@ -293,11 +289,30 @@ static bool took_signal(const struct app *app, uint32_t *ret_signal)
     return true;
 }
 
-static bool must_stop(const struct app *app)
+/* SIGHUP: the secrets that came from files. Wrong ones leave the old in force. */
+static void reload(struct app *app)
+{
+    struct celery_error err = {0};
+    (void)supervisor_reloading("reading secrets again");
+    if (secret_store_reload(&app->api.secrets, app->conf, &err) == CELERY_OK)
+        LOG_EVENT(LOG_LEVEL_INFO, "reloaded",
+                  LOG_STR("msg", "secrets that come from files were read "
+                                 "again"));
+    else
+        LOG_EVENT(LOG_LEVEL_ERROR, "reload_failed", LOG_STR("error", err.msg),
+                  LOG_STR("msg", "the old secrets stay in force"));
+    (void)supervisor_ready("serving");
+}
+
+static bool must_stop(struct app *app)
 {
     uint32_t signal = 0;
-    if (!took_signal(app, &signal) || signal == SIGHUP)
+    if (!took_signal(app, &signal))
         return false;
+    if (signal == SIGHUP) {
+        reload(app);
+        return false;
+    }
     LOG_EVENT(LOG_LEVEL_INFO, "api_stopping", LOG_INT("signal", signal));
     (void)supervisor_stopping("finishing requests");
     return true;
@@ -331,8 +346,7 @@ static void stop(struct app *app)
     celery_producer_free(app->api.producer);
     backend_close(app->api.results);
     ledger_close(app->api.ledger);
-    auth_done(&app->api.auth);
-    signature_keys_done(&app->api.keys);
+    secret_store_done(&app->api.secrets);
     free(app->origin);
     (void)close(app->signal_fd);
 }

@@ -24,13 +24,12 @@ static const struct http_route routes[] = {
      ROUTE_OPEN},
     {"POST", "/api/v1/register", handle_register, REGISTER_BODY_MAX,
      ROUTE_OPEN},
-    {"GET", "/api/v1/transactions", handle_transactions, 0, ROUTE_GUARDED},
-    {"GET", "/api/v1/transactions/{tx_id}", handle_transaction, 0,
-     ROUTE_GUARDED},
-    {"GET", "/api/v1/wallets/{user_id}", handle_wallet, 0, ROUTE_GUARDED},
+    {"GET", "/api/v1/transactions", handle_transactions, 0, SCOPE_READ},
+    {"GET", "/api/v1/transactions/{tx_id}", handle_transaction, 0, SCOPE_READ},
+    {"GET", "/api/v1/wallets/{user_id}", handle_wallet, 0, SCOPE_READ},
     {"POST", "/api/v1/tasks/{name}", handle_task_send, TASK_BODY_MAX,
-     ROUTE_GUARDED},
-    {"GET", "/api/v1/tasks/{id}", handle_task_result, 0, ROUTE_GUARDED},
+     SCOPE_TASKS},
+    {"GET", "/api/v1/tasks/{id}", handle_task_result, 0, SCOPE_TASKS},
 };
 
 const struct http_route *api_routes(size_t *ret_count)

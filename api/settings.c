@@ -7,6 +7,7 @@
 #include "base/url.h"
 #include "celery/json_scan.h"
 #include "client/task_publish.h"
+#include "secrets.h"
 #include "webhook/chains.h"
 
 /* Adding a setting is a row here. */
@@ -173,8 +174,9 @@ static const struct conf_setting settings[] = {
     {.env = "API_TOKEN",
      .type = CONF_TEXT,
      .secret = true,
-     .help = "bearer token of the reading routes; several, comma-separated; "
-             "unset: they answer on loopback only"},
+     .help = "bearer tokens: TOKEN for all, NAME:SCOPE+SCOPE:TOKEN for some of "
+             "read, tasks, users, operate; several by commas or lines; unset: "
+             "loopback only"},
     {.env = "DEPOSIT_REENQUEUE_SECONDS",
      .option = "deposit-reenqueue-seconds",
      .type = CONF_SECONDS,
@@ -297,6 +299,7 @@ enum celery_status api_settings_check(const struct conf *conf,
                                       struct celery_error *err)
 {
     struct chains chains;
+    struct secrets *secrets = NULL;
     struct url url = {0};
     if (!conf_is_set(conf, "WEBHOOK_SECRET")
         && !conf_bool(conf, "WEBHOOK_ALLOW_UNSIGNED"))
@@ -311,6 +314,9 @@ enum celery_status api_settings_check(const struct conf *conf,
         st = chains_init(&chains, conf_text(conf, "CHAIN_DECIMALS"),
                          conf_text(conf, "CHAIN_ASSUME_FINAL"), err);
     }
+    if (st == CELERY_OK)
+        st = secrets_read(conf, &secrets, err);
+    secrets_free(secrets);
     if (st == CELERY_OK)
         st = check_options(conf, err);
     if (st == CELERY_OK)

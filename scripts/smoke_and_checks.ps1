@@ -56,7 +56,8 @@ if ([string]::IsNullOrEmpty($ArtifactDir)) {
 }
 $SmokeTimeout = Get-Number $env:SMOKE_TIMEOUT 60
 $Secret = Get-First $env:WEBHOOK_SECRET
-$Token = Get-First $env:API_TOKEN
+# NAME:SCOPES:TOKEN, or the token alone.
+$Token = (Get-First $env:API_TOKEN).Split(':')[-1]
 $script:UserId = ''
 $script:TxId = ''
 $script:Warnings = 0
@@ -134,7 +135,7 @@ function Test-Health {
 
 function Test-Register {
     Write-Log '2. registration'
-    $status = Invoke-Request 'POST' '/api/v1/auth/register' 'register_resp.json' '{"telegram_id":999999999,"username":"smoke_test_user"}'
+    $status = Invoke-Request 'POST' '/api/v1/auth/register' 'register_resp.json' '{"telegram_id":999999999,"username":"smoke_test_user"}' (Get-Authorization)
     if (200, 201, 409 -contains $status) {
         $script:UserId = Get-JsonText 'register_resp.json' 'user_id'
         $known = if ($script:UserId -ne '') { $script:UserId } else { 'unknown' }

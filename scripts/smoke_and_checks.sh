@@ -22,6 +22,7 @@ SECRET=${WEBHOOK_SECRET:-}
 SECRET=${SECRET%%,*}
 TOKEN=${API_TOKEN:-}
 TOKEN=${TOKEN%%,*}
+TOKEN=${TOKEN##*:} # NAME:SCOPES:TOKEN
 USER_ID=
 TX_ID=
 WARNINGS=0
@@ -73,7 +74,8 @@ check_health() {
 check_register() {
   local status
   log "2. registration"
-  status=$(request POST /api/v1/auth/register register_resp.json \
+  # With a token that may see users, the 409 tells whose the name is.
+  status=$(authorized POST /api/v1/auth/register register_resp.json \
     -H 'Content-Type: application/json' \
     -d '{"telegram_id":999999999,"username":"smoke_test_user"}')
   case $status in

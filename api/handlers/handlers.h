@@ -6,7 +6,7 @@
 #ifndef HANDLERS_HANDLERS_H
 #define HANDLERS_HANDLERS_H
 
-#include "http/router.h"
+#include "api.h"
 
 /* webhooks.c */
 void webhook_register_metrics(void);
@@ -48,6 +48,10 @@ void handle_openapi(void *arg, struct http_request *request,
                     struct http_response *response);
 void handle_page(void *arg, struct http_request *request,
                  struct http_response *response);
+
+/* Who sends the request, by the tokens in force. */
+struct auth_caller caller_of(struct api *api,
+                             const struct http_request *request);
 
 /* A query parameter into ret_text; NULL when it is absent. false: it was too
  * long, the response says so. */

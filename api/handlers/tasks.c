@@ -105,6 +105,16 @@ static void answer_unsent(const struct http_request *request, const char *name,
     http_unavailable(response, request, "the broker is not available");
 }
 
+static void log_sent(struct api *api, const struct http_request *request,
+                     const struct celery_task_out *task)
+{
+    struct auth_caller caller = caller_of(api, request);
+    LOG_EVENT(LOG_LEVEL_INFO, "task_sent", LOG_STR("task", task->task),
+              LOG_STR("task_id", task->id), LOG_STR("queue", task->routing_key),
+              LOG_STR("caller", caller.name),
+              LOG_STR("request_id", request->id));
+}
+
 static void send_task(struct api *api, const struct http_request *request,
                       const char *name, const struct order *order,
                       struct http_response *response)
@@ -131,6 +141,7 @@ static void send_task(struct api *api, const struct http_request *request,
         answer_unsent(request, name, &err, response);
         return;
     }
+    log_sent(api, request, &task);
     response->status = 202;
     celery_buf_printf(&response->body, "{\"ok\":true,\"task_id\":\"%s\"}", id);
 }
@@ -144,8 +155,8 @@ void handle_task_send(void *arg, struct http_request *request,
     char name[NAME_MAX_BYTES];
     if (!path_text(request, "name", name, sizeof name)
         || !tasks_allowed(api->tasks_allowed, name)) {
-        http_problem(response, request, 403,
-                     "API_TASKS_ALLOWED does not name this task", "name");
+        http_problem_code(response, request, 403, "task_not_allowed",
+                          "API_TASKS_ALLOWED does not name this task", "name");
         return;
     }
     if (read_order(request, &arena, &order, response))

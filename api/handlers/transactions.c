@@ -13,6 +13,15 @@
 
 enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 500 };
 
+struct auth_caller caller_of(struct api *api,
+                             const struct http_request *request)
+{
+    struct secrets *secrets = secrets_hold(&api->secrets);
+    struct auth_caller caller = auth_identify(&secrets->auth, request);
+    secrets_release(&api->secrets, secrets);
+    return caller;
+}
+
 bool query_text(const struct http_request *request, const char *name,
                 char *ret_text, size_t size, const char **ret,
                 struct http_response *response)

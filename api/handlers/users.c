@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * POST /api/v1/auth/register {"telegram_id", "username"}: 201 with a new user_id
- * or 409 with the one that has the name or the telegram id. A caller who may use
- * the guarded routes can choose the user_id, to attribute deposits that wait for
- * it.
+ * or 409. Who has the scope users is told there whose the name or the telegram id
+ * is, and can choose the user_id, to attribute deposits that wait for it.
  */
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "celery/json_scan.h"
 #include "celery/task_id.h"
 #include "handlers/handlers.h"
+#include "log/log.h"
 
 enum { NAME_MIN = 3, NAME_CHARS_MAX = 48, NAME_BYTES_MAX = 192 };
 
@@ -91,35 +91,50 @@ static bool read_body(struct http_request *request, struct registration *ret,
     return false;
 }
 
-static void answer(const struct http_request *request,
-                   const struct registration *registration, const char *user_id,
-                   bool created, struct http_response *response)
+static void answer_created(const struct registration *registration,
+                           const char *user_id, struct http_response *response)
 {
     struct celery_json_writer w = CELERY_JSON_WRITER(&response->body);
-    response->status = created ? 201 : 409;
+    response->status = 201;
     celery_json_begin_object(&w);
     celery_json_key(&w, "ok");
-    celery_json_put_bool(&w, created);
-    if (!created) {
-        celery_json_key(&w, "error");
-        celery_json_put_text(&w, "username or telegram_id already registered");
-        celery_json_key(&w, "field");
-        celery_json_put_null(&w);
-        celery_json_key(&w, "request_id");
-        celery_json_put_text(&w, request->id);
-    }
+    celery_json_put_bool(&w, true);
     celery_json_key(&w, "user_id");
     celery_json_put_text(&w, user_id);
-    if (created) {
-        celery_json_key(&w, "username");
-        celery_json_put_text(&w, registration->username);
-        celery_json_key(&w, "telegram_id");
-        if (registration->telegram_id != 0)
-            celery_json_put_int(&w, registration->telegram_id);
-        else
-            celery_json_put_null(&w);
+    celery_json_key(&w, "username");
+    celery_json_put_text(&w, registration->username);
+    celery_json_key(&w, "telegram_id");
+    if (registration->telegram_id != 0)
+        celery_json_put_int(&w, registration->telegram_id);
+    else
+        celery_json_put_null(&w);
+    celery_json_end_object(&w);
+}
+
+/* Whose the name is, only those are told who may see users: anybody could ask
+ * for every name and number in turn. */
+static void answer_taken(const struct http_request *request,
+                         const struct auth_caller *caller, const char *user_id,
+                         struct http_response *response)
+{
+    struct http_problem problem = {409, "user_taken",
+                                   "username or telegram_id already registered",
+                                   NULL};
+    struct celery_json_writer w;
+    http_problem_begin(response, request, &problem, &w);
+    if ((caller->scopes & SCOPE_USERS) != 0) {
+        celery_json_key(&w, "user_id");
+        celery_json_put_text(&w, user_id);
     }
     celery_json_end_object(&w);
+}
+
+static void log_chosen(const struct http_request *request,
+                       const struct auth_caller *caller, const char *user_id)
+{
+    LOG_EVENT(LOG_LEVEL_INFO, "user_id_chosen", LOG_STR("user_id", user_id),
+              LOG_STR("caller", caller->name),
+              LOG_STR("request_id", request->id));
 }
 
 void handle_register(void *arg, struct http_request *request,
@@ -132,17 +147,23 @@ void handle_register(void *arg, struct http_request *request,
     bool created = false;
     if (!read_body(request, &registration, response))
         return;
-    if (registration.user_id[0] != '\0' && !auth_allows(&api->auth, request)) {
-        http_problem(response, request, 403,
-                     "only with an API token may user_id be chosen", "user_id");
+    bool chosen = registration.user_id[0] != '\0';
+    struct auth_caller caller = caller_of(api, request);
+    if (chosen && (caller.scopes & SCOPE_USERS) == 0) {
+        http_problem_code(response, request, 403, "scope",
+                          "user_id may be chosen with the scope 'users' only",
+                          "user_id");
         return;
     }
     enum celery_status st = ledger_register_user(
         api->ledger, registration.telegram_id, registration.username,
-        registration.user_id[0] != '\0' ? registration.user_id : NULL, user_id,
-        &created, &err);
+        chosen ? registration.user_id : NULL, user_id, &created, &err);
     if (st != CELERY_OK)
         answer_ledger_error(request, response, st, &err);
+    else if (!created)
+        answer_taken(request, &caller, user_id, response);
     else
-        answer(request, &registration, user_id, created, response);
+        answer_created(&registration, user_id, response);
+    if (st == CELERY_OK && created && chosen)
+        log_chosen(request, &caller, user_id);
 }

@@ -75,15 +75,17 @@ static void refuse(const struct http_request *request,
     METRIC_INC(refused_total, code);
 }
 
-static bool check_signature(const struct api *api,
-                            const struct http_request *request,
+static bool check_signature(struct api *api, const struct http_request *request,
                             struct http_response *response)
 {
+    struct secrets *secrets = secrets_hold(&api->secrets);
     enum signature_verdict verdict =
-        signature_check(&api->keys, request, clock_wall_us() / USEC_PER_SEC);
+        signature_check(&secrets->keys, request,
+                        clock_wall_us() / USEC_PER_SEC);
+    bool keyless = secrets->keys.count == 0;
+    secrets_release(&api->secrets, secrets);
     /* Without a secret there is nothing to check a signature against. */
-    if (api->allow_unsigned
-        && (verdict == SIGNATURE_MISSING || api->keys.count == 0)) {
+    if (api->allow_unsigned && (verdict == SIGNATURE_MISSING || keyless)) {
         metric_add(unsigned_total, 1, NULL);
         return true;
     }

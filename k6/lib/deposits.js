@@ -39,7 +39,7 @@ export function json(response) {
 
 /** @returns {Record<string, string>} */
 function authorised() {
-  const token = (__ENV.API_TOKEN || '').split(',')[0].trim();
+  const token = (__ENV.API_TOKEN || '').split(',')[0].split(':').pop().trim();
   return token === '' ? {} : { Authorization: `Bearer ${token}` };
 }
 

@@ -382,7 +382,8 @@ def plain_env(**settings):
     """Our environment without what would configure the programs under test."""
     env = {k: v for k, v in os.environ.items()
            if not k.startswith(("CELERY_", "DB_", "WEBHOOK_", "DEPOSIT_"))
-           and k not in ("DATABASE_URL", "REDIS_URL", "API_TOKEN", "PORT", "HOST")}
+           and k not in ("DATABASE_URL", "REDIS_URL", "API_TOKEN", "PORT", "HOST",
+                         "DATABASE_URL_FILE", "REDIS_URL_FILE", "API_TOKEN_FILE")}
     env.setdefault("ASAN_OPTIONS", "detect_stack_use_after_return=1:strict_string_checks=1")
     env.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
     env.update({k: str(v) for k, v in settings.items()})
@@ -392,8 +393,10 @@ def plain_env(**settings):
 class Api:
     def __init__(self, folder, ledger, broker, **settings):
         self.port = free_port()
-        env = plain_env(DATABASE_URL=ledger, CELERY_BROKER_URL=broker, WEBHOOK_SECRET=SECRET,
-                        API_TOKEN=TOKEN, PORT=self.port, **settings)
+        # A setting of None is not set at all.
+        wanted = {"DATABASE_URL": ledger, "CELERY_BROKER_URL": broker, "WEBHOOK_SECRET": SECRET,
+                  "API_TOKEN": TOKEN, "PORT": self.port, **settings}
+        env = plain_env(**{k: v for k, v in wanted.items() if v is not None})
         self.process = Process("api", [API], folder, env)
         wait_for(self._ready, "the API is ready")
 

@@ -611,7 +611,7 @@ class Settings(unittest.TestCase):
                                  ({"LOG_LEVEL": "loud"}, "LOG_LEVEL", "loud"),
                                  ({"CELERY_BROKER_TRANSPORT_OPTIONS": "[]"}, "CELERY_BROKER_TRANSPORT_OPTIONS", "[]"),
                                  ({"CURRENCY": "a b"}, "CURRENCY", "a b"),
-                                 ({"WEBHOOK_SECRET_FILE": "/nowhere"}, "WEBHOOK_SECRET_FILE", "/nowhere")):
+                                 ({"WEBHOOK_SECRET": "", "WEBHOOK_SECRET_FILE": "/nowhere"}, "WEBHOOK_SECRET_FILE", "/nowhere")):
             with self.subTest(env=env):
                 done = self.run_api("--check-config", **env)
                 self.assertEqual(done.returncode, 2, done.stderr)
@@ -636,13 +636,13 @@ class Settings(unittest.TestCase):
         self.assertEqual(self.run_api("--migrate", DATABASE_URL="postgresql://u:geheim@127.0.0.1:1/d").returncode, 1)
 
     def test_a_token_guards_the_reading_routes(self):
-        api = Api(self.folder, f"sqlite://{self.folder}/t.db", API_TOKEN="one,two")
+        api = Api(self.folder, f"sqlite://{self.folder}/t.db", API_TOKEN="first-token,second-token")
         self.addCleanup(api.close)
         for path in ("/api/v1/transactions", "/api/v1/transactions/x", "/api/v1/wallets/x"):
             answer = api.call("GET", path)
             self.assertEqual((answer[0], answer[2]["WWW-Authenticate"]), (401, "Bearer"))
-            self.assertEqual(api.call("GET", path, headers={"Authorization": "Bearer three"})[0], 401)
-            self.assertNotEqual(api.call("GET", path, headers={"Authorization": "Bearer two"})[0], 401)
+            self.assertEqual(api.call("GET", path, headers={"Authorization": "Bearer third-token"})[0], 401)
+            self.assertNotEqual(api.call("GET", path, headers={"Authorization": "Bearer second-token"})[0], 401)
         for path in ("/metrics", "/healthz", "/readyz"):
             self.assertEqual(api.call("GET", path)[0], 200)
         user = str(uuid.uuid4())
@@ -650,7 +650,7 @@ class Settings(unittest.TestCase):
         headers = {"Content-Type": "application/json"}
         self.assertEqual(api.call("POST", "/api/v1/auth/register", document, headers)[0], 403)
         status, body, _ = api.call("POST", "/api/v1/auth/register", document,
-                                   {**headers, "Authorization": "Bearer one"})
+                                   {**headers, "Authorization": "Bearer first-token"})
         self.assertEqual((status, body["user_id"]), (201, user))
 
     def test_tasks_are_sent_when_allowed(self):
