@@ -7,36 +7,31 @@
 #include <string.h>
 
 #include "api.h"
+#include "base/ascii.h"
 #include "base/cleanup.h"
 #include "celery/json_scan.h"
 #include "celery/task_id.h"
 #include "handlers/handlers.h"
 #include "log/log.h"
 
-enum { NAME_MIN = 3, NAME_CHARS_MAX = 48, NAME_BYTES_MAX = 192 };
+enum { NAME_MIN = 3, NAME_MAX = 48 };
 
 struct registration {
     int64_t telegram_id; /* 0: none */
-    char username[NAME_BYTES_MAX + 1];
+    char username[NAME_MAX + 1];
     char user_id[LEDGER_ID_MAX]; /* "": a new one */
 };
 
-/* 3 to 48 characters, none of them a control, a NUL or half a surrogate. */
+/* Letters that look like others, run backwards or cannot be seen let one user
+ * pass for another: only these, and case makes no other name. */
 static bool is_name(struct celery_str text)
 {
-    size_t characters = 0;
-    if (text.len > NAME_BYTES_MAX)
-        return false;
     for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        if (c < 0x20 || c == 0x7f)
+        if (!ascii_is_alnum(text.data[i])
+            && memchr("_.-", text.data[i], 3) == NULL)
             return false;
-        if (c == 0xed && i + 1 < text.len
-            && (unsigned char)text.data[i + 1] >= 0xa0)
-            return false;
-        characters += (c & 0xc0U) != 0x80;
     }
-    return characters >= NAME_MIN && characters <= NAME_CHARS_MAX;
+    return text.len >= NAME_MIN && text.len <= NAME_MAX;
 }
 
 static const char *read_fields(struct celery_json root,
@@ -50,7 +45,7 @@ static const char *read_fields(struct celery_json root,
     if (celery_json_string(celery_json_get(root, "username"), arena, &text)
             != CELERY_OK
         || !is_name(text))
-        return "username must be a text of 3 to 48 characters";
+        return "username must be 3 to 48 of the characters A-Z a-z 0-9 _ . -";
     memcpy(ret->username, text.data, text.len);
     *ret_field = "telegram_id";
     if (!celery_json_null(id)

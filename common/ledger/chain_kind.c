@@ -32,7 +32,7 @@ bool chain_kind_parse(struct celery_str name, enum chain_kind *ret)
 }
 
 /* The migration of old rows knows the same names:
- * migrations/postgres/0006_identity.sql. */
+ * migrations/postgres/0007_identity.sql. */
 enum chain_kind chain_kind_of(const char *chain)
 {
     static const struct {

@@ -333,8 +333,9 @@ enum celery_status ledger_wallet(struct ledger *ledger, const char *user_id,
                                  struct celery_buf *ret_json, bool *ret_found,
                                  struct celery_error *err) CELERY_MUST_CHECK;
 
-/* Makes the user and its wallet; *ret_created false when the telegram id or the
- * username was taken: ret_user_id is that user's. telegram_id 0: none given.
+/* Makes the user; *ret_created false when the telegram id or the username, in
+ * any case of its ASCII letters, was taken: ret_user_id is that user's.
+ * telegram_id 0: none given.
  * Deposits that waited unmatched for a user id become due for the sweeper. */
 enum celery_status ledger_register_user(
     struct ledger *ledger, int64_t telegram_id, const char *username,

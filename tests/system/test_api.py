@@ -375,17 +375,23 @@ class Common:
         status, body, _ = register({"username": name, "telegram_id": number})
         self.assertEqual(status, 201)
         user = body["user_id"]
-        for document in ({"username": name}, {"username": "x" + name, "telegram_id": number}):
+        for document in ({"username": name}, {"username": name.upper()}, {"username": name.title()},
+                         {"username": "x" + name, "telegram_id": number}):
             status, body, _ = register(document, "/api/v1/register")
             self.assertEqual((status, body["user_id"], body["ok"]), (409, user, False))
         for document, field in (({"username": "ab"}, "username"), ({"username": "a" * 49}, "username"), ({}, "username"),
                                 ({"username": 5}, "username"), ({"username": "a\u0000b"}, "username"),
-                                ({"username": "abc\ud800"}, "username"),
+                                ({"username": "abc\ud800"}, "username"), ({"username": "   "}, "username"),
+                                ({"username": "al ice"}, "username"), ({"username": "al\u200bice"}, "username"),
+                                ({"username": "\u202eecila"}, "username"), ({"username": "älice"}, "username"),
+                                ({"username": "@alice"}, "username"), ({"username": "alice\n"}, "username"),
                                 ({"username": "abcd", "telegram_id": "x"}, "telegram_id"),
                                 ({"username": "abcd", "telegram_id": 0}, "telegram_id"),
                                 ({"username": "abcd", "user_id": "x"}, "user_id")):
             self.problem(register(document), 422, field, field)
         self.problem(self.api.call("POST", "/api/v1/auth/register", "{", headers), 400, "JSON", None)
+        for good in ("A.b-c_9", "a" * 48, "123"):
+            self.assertIn(register({"username": good})[0], (201, 409), good)
         zero = dict.fromkeys(("deposit_balance", "winning_balance", "bonus_balance", "total_balance"), "0")
         status, body, _ = self.api.call("GET", "/api/v1/wallets/" + user)
         self.assertEqual((status, body), (200, {"user_id": user, "currency": "USDT", **zero}))

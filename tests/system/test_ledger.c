@@ -238,6 +238,67 @@ static void registering_twice_answers_the_first(void)
     ck_assert(created);
 }
 
+static void case_makes_no_other_name(void)
+{
+    static const char *const same[] = {"Alice", "ALICE", "aLicE"};
+    char got[LEDGER_ID_MAX];
+    bool created = true;
+    for (size_t i = 0; i < 3; i++) {
+        OK(ledger_register_user(ledger, 0, same[i], NULL, got, &created, err));
+        ck_assert(!created);
+        ck_assert_str_eq(got, user);
+    }
+    OK(ledger_register_user(ledger, 0, "alice2", NULL, got, &created, err));
+    ck_assert(created);
+}
+
+/* As before the step that made names unique in any case: two users are there
+ * whose names it would not have let in. */
+static void names_that_collide_are_kept_and_told_of(void)
+{
+    static const char older[] = "00000000-0000-4000-8000-000000000001";
+    static const char younger[] = "00000000-0000-4000-8000-000000000002";
+    bool sqlite = strncmp(url, "sqlite", 6) == 0;
+    char got[LEDGER_ID_MAX];
+    bool created = true;
+    tamper("DROP INDEX uq_users_username_key");
+    tamper("ALTER TABLE users DROP COLUMN username_key");
+    if (sqlite)
+        tamper("DROP TABLE write_probe");
+    tamper(sqlite ? "DELETE FROM schema_migrations WHERE version = 3"
+                  : "DELETE FROM schema_migrations WHERE version = 6");
+    tamper(sqlite ? "INSERT INTO users (id, username, created_at) VALUES"
+                    " ('00000000-0000-4000-8000-000000000002', 'BOB', 2),"
+                    " ('00000000-0000-4000-8000-000000000001', 'Bob', 1)"
+                  : "INSERT INTO users (id, username, created_at) VALUES"
+                    " ('00000000-0000-4000-8000-000000000002', 'BOB',"
+                    "  '2000-01-02'),"
+                    " ('00000000-0000-4000-8000-000000000001', 'Bob',"
+                    "  '2000-01-01')");
+    OK(ledger_migrate(ledger, err));
+    OK(ledger_ready(ledger, err));
+    OK(ledger_register_user(ledger, 0, "bob", NULL, got, &created, err));
+    ck_assert(!created);
+    ck_assert_str_eq(got, older);
+    OK(ledger_register_user(ledger, 0, "BOB", NULL, got, &created, err));
+    ck_assert(!created);
+    ck_assert_str_eq(got, younger);
+    OK(ledger_register_user(ledger, 0, "ALICE", NULL, got, &created, err));
+    ck_assert_str_eq(got, user);
+    /* One line of the log: a user without an id cannot be made. */
+    tamper(sqlite ? "CREATE TABLE told AS SELECT 1 FROM audit_log"
+                    " WHERE action = 'username_collides' AND user_id ="
+                    " '00000000-0000-4000-8000-000000000002' AND"
+                    " json_extract(details, '$.with_username') = 'Bob'"
+                  : "CREATE TABLE told AS SELECT 1 FROM audit_log"
+                    " WHERE action = 'username_collides' AND user_id ="
+                    " '00000000-0000-4000-8000-000000000002' AND"
+                    " details ->> 'with_username' = 'Bob'");
+    tamper("CREATE UNIQUE INDEX told_once ON told ((1))");
+    tamper("INSERT INTO users (id, username, created_at)"
+           " SELECT NULL, 'x', NULL WHERE NOT EXISTS (SELECT 1 FROM told)");
+}
+
 static void pages_show_every_row_once(void)
 {
     char cursor[80] = "";
@@ -435,6 +496,8 @@ static void (*const scenarios[])(void) = {
     a_conflict_is_kept_and_never_credited,
     the_sweeper_takes_what_is_due,
     registering_twice_answers_the_first,
+    case_makes_no_other_name,
+    names_that_collide_are_kept_and_told_of,
     pages_show_every_row_once,
     the_check_sees_a_changed_wallet,
     the_running_audit_sees_what_differs,

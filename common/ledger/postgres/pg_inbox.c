@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The inbox and a human's word on conflicts
- * (migrations/postgres/0006_identity.sql).
+ * (migrations/postgres/0007_identity.sql).
  */
 #include <string.h>
 

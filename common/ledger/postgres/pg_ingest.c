@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Webhooks and their deposits in: one call of ingest_webhooks()
- * (migrations/postgres/0006_identity.sql) for a whole batch, hence one commit
+ * (migrations/postgres/0007_identity.sql) for a whole batch, hence one commit
  * and one round trip.
  */
 #include <stdio.h>

@@ -188,8 +188,9 @@ static enum celery_status insert_user(struct sqlite_conn *conn,
                                       struct celery_error *err)
 {
     static const char insert_sql[] =
-        "INSERT INTO users (id, telegram_id, username, created_at)"
-        " VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+        "INSERT INTO users (id, telegram_id, username, username_key, "
+        "created_at)"
+        " VALUES (?1, ?2, ?3, lower(?3), ?4) ON CONFLICT DO NOTHING";
     static const char due_sql[] = "UPDATE transactions SET next_enqueue_at = ?2"
                                   " WHERE user_id = ?1 AND state = 'unmatched'";
     sqlite3_stmt *stmt = sqlite_statement(conn, insert_sql);
@@ -214,7 +215,9 @@ static enum celery_status find_user(struct sqlite_conn *conn,
 {
     static const char sql[] =
         "SELECT id FROM users WHERE telegram_id = ?2 OR username = ?3"
-        " OR id = ?1 ORDER BY telegram_id IS ?2 DESC LIMIT 1";
+        " OR username_key = lower(?3) OR id = ?1"
+        " ORDER BY telegram_id IS ?2 DESC, username IS ?3 DESC,"
+        " username_key IS lower(?3) DESC LIMIT 1";
     bool found = false;
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     bind_user(stmt, user);
