@@ -25,7 +25,7 @@
 #include "version.h"
 
 /* One commit at a time: measured, a second one only makes the batches smaller. */
-enum { MIGRATE_RETRY_MS = 1000, INGEST_THREADS = 1 };
+enum { MIGRATE_RETRY_MS = 1000, INGEST_THREADS = 1, PROBE_THREADS = 4 };
 
 struct app {
     const struct conf *conf;
@@ -151,6 +151,9 @@ static enum celery_status start_http(struct app *app, struct celery_error *err)
         .host = conf_text(app->conf, "HOST"),
         .port = (int)conf_int(app->conf, "PORT"),
         .threads = (int)conf_int(app->conf, "HTTP_THREADS"),
+        .probe_threads = PROBE_THREADS,
+        .connections_max = 10240,
+        .connections_per_peer = 256,
         .arg = &app->api,
         .guard = guard,
     };

@@ -1,29 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/http_server.h"
 
-#include <arpa/inet.h>
-#include <civetweb.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/lock.h"
 #include "base/xalloc.h"
+#include "http/front.h"
 #include "metrics/metrics.h"
+
+enum {
+    /* A body that a route has no use for is read and dropped, up to this. */
+    UNUSED_BODY_MAX = 16384,
+};
 
 struct http_server {
     struct http_server_options options;
-    struct mg_context *mg;
-    int port;
-    _Atomic int connections;
+    struct front *front;
     _Atomic bool draining;
-    struct lock lock; /* guards active */
-    pthread_cond_t idle;
-    int active; /* requests being answered */
 };
 
 static struct metric *requests_total;
@@ -81,268 +76,120 @@ static void observe(const struct http_request *request, int status,
 
 /* --- requests ----------------------------------------------------------- */
 
-static void read_head(const struct mg_request_info *info,
-                      struct http_request *request)
+/* Is the route on the port that the request came to? */
+static bool is_here(const struct http_server *server,
+                    const struct exchange *exchange)
 {
-    *request = (struct http_request){0};
-    request->started_us = clock_monotonic_us();
-    request->method = info->request_method;
-    request->path = info->local_uri != NULL ? info->local_uri : "";
-    request->query = info->query_string;
-    request->peer = info->remote_addr;
-    for (int i = 0; i < info->num_headers && i < HTTP_HEADERS_MAX; i++) {
-        request->headers[i].name = info->http_headers[i].name;
-        request->headers[i].value = info->http_headers[i].value;
-        request->header_count++;
-    }
-    http_request_identify(request);
+    unsigned flags = exchange->route->flags;
+    unsigned probes = HTTP_ROUTE_INLINE | HTTP_ROUTE_PROBE | HTTP_ROUTE_METRICS;
+    if (exchange->on_probe_port)
+        return (flags & probes) != 0;
+    return !server->options.has_probe_port || (flags & HTTP_ROUTE_METRICS) == 0;
 }
 
-/* false: the response says why. Past the limit we do not read on. */
-static bool read_body(struct mg_connection *conn, size_t limit,
-                      struct http_request *request,
-                      struct http_response *response)
-{
-    const struct mg_request_info *info = mg_get_request_info(conn);
-    const char *expect = http_header(request, "Expect");
-    char chunk[8192];
-    bool too_large =
-        info->content_length >= 0 && (size_t)info->content_length > limit;
-    if (!too_large && expect != NULL)
-        (void)mg_write(conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-    while (!too_large) {
-        int n = mg_read(conn, chunk, sizeof chunk);
-        if (n < 0) {
-            http_problem(response, request, 400, "the body ended early", NULL);
-            response->close = true;
-            return false;
-        }
-        if (n == 0)
-            break;
-        celery_buf_append(&request->body,
-                          (struct celery_str){chunk, (size_t)n});
-        too_large = request->body.len > limit;
-    }
-    if (!too_large && info->content_length > 0
-        && request->body.len != (size_t)info->content_length) {
-        http_problem(response, request, 400, "the body ended early", NULL);
-        response->close = true;
-        return false;
-    }
-    if (too_large) {
-        char text[64];
-        (void)snprintf(text, sizeof text, "the body is larger than %zu bytes",
-                       limit);
-        http_problem(response, request, 413, text, NULL);
-        response->close = true;
-    }
-    return !too_large;
-}
-
-/* Returns the pattern for the metrics. */
-static const char *answer(struct http_server *server,
-                          struct mg_connection *conn,
-                          struct http_request *request,
-                          struct http_response *response)
+/* false: no route is there; the response says so. */
+static bool find_route(const struct http_server *server,
+                       struct exchange *exchange)
 {
     const struct http_server_options *options = &server->options;
+    struct http_response *response = &exchange->response;
     char allowed[HTTP_ALLOW_MAX];
-    const struct http_route *route =
-        http_route_find(options->routes, options->route_count, request,
-                        allowed);
-    if (route == NULL && allowed[0] == '\0') {
-        http_problem(response, request, 404, "no such path", NULL);
-        return "unmatched";
+    exchange->route = http_route_find(options->routes, options->route_count,
+                                      &exchange->request, allowed);
+    if (exchange->route != NULL && !is_here(server, exchange)) {
+        exchange->route = NULL;
+        allowed[0] = '\0';
     }
-    if (route == NULL) {
-        http_problem(response, request, 405, "method not allowed", NULL);
-        http_response_header(response, "Allow", allowed);
-        return "unmatched";
+    if (exchange->route != NULL)
+        return true;
+    if (allowed[0] == '\0') {
+        http_problem(response, &exchange->request, 404, "no such path", NULL);
+        return false;
     }
+    http_problem(response, &exchange->request, 405, "method not allowed", NULL);
+    http_response_header(response, "Allow", allowed);
+    return false;
+}
+
+static bool admit(void *arg, struct exchange *exchange)
+{
+    const struct http_server *server = arg;
+    const struct http_server_options *options = &server->options;
+    if (!find_route(server, exchange))
+        return false;
     if (server->draining) {
-        http_unavailable(response, request, "shutting down");
-        response->close = true;
-        return route->pattern;
+        http_unavailable(&exchange->response, &exchange->request,
+                         "shutting down");
+        exchange->response.close = true;
+        return false;
     }
-    if (options->guard != NULL
-        && !options->guard(options->arg, route, request, response))
-        return route->pattern;
-    if (route->body_limit == 0
-        || read_body(conn, route->body_limit, request, response))
-        route->handler(options->arg, request, response);
-    return route->pattern;
+    exchange->body_limit = exchange->route->body_limit > 0
+                             ? exchange->route->body_limit
+                             : UNUSED_BODY_MAX;
+    return options->guard == NULL
+        || options->guard(options->arg, exchange->route, &exchange->request,
+                          &exchange->response);
 }
 
-static void enter(struct http_server *server)
+static void handle(void *arg, struct exchange *exchange)
 {
-    lock_acquire(&server->lock);
-    server->active++;
-    lock_release(&server->lock);
+    const struct http_server *server = arg;
+    exchange->route->handler(server->options.arg, &exchange->request,
+                             &exchange->response);
 }
 
-static void leave(struct http_server *server)
+static void seal(void *arg, struct exchange *exchange)
 {
-    lock_acquire(&server->lock);
-    server->active--;
-    if (server->active == 0)
-        (void)pthread_cond_signal(&server->idle);
-    lock_release(&server->lock);
-}
-
-static bool is_crowded(const struct http_server *server)
-{
-    return server->connections > server->options.threads * 3 / 4;
-}
-
-static int on_request(struct mg_connection *conn)
-{
-    struct http_server *server = mg_get_user_data(mg_get_context(conn));
-    struct http_request request;
-    struct http_response response = HTTP_RESPONSE_INIT;
-    CLEANUP(celery_buf_done) struct celery_buf wire = CELERY_BUF_INIT;
-    enter(server);
-    read_head(mg_get_request_info(conn), &request);
-    const char *pattern = answer(server, conn, &request, &response);
-    if (is_crowded(server) || server->draining)
-        response.close = true;
-    if (celery_buf_status(&response.body) != CELERY_OK)
-        http_problem(&response, &request, 500, "out of memory", NULL);
-    http_response_write(&response, &request,
-                        strcmp(request.method, "HEAD") == 0, &wire);
-    (void)mg_write(conn, wire.data, wire.len);
-    if (response.close)
-        mg_disable_connection_keep_alive(conn);
-    observe(&request, response.status, pattern);
-    http_request_done(&request);
-    http_response_done(&response);
-    leave(server);
-    return response.status;
-}
-
-/* What civetweb refuses by itself: malformed requests, time-outs. */
-static int on_error(struct mg_connection *conn, int status, const char *text)
-{
-    struct http_request request;
-    struct http_response response = HTTP_RESPONSE_INIT;
-    CLEANUP(celery_buf_done) struct celery_buf wire = CELERY_BUF_INIT;
-    (void)text;
-    read_head(mg_get_request_info(conn), &request);
-    if (request.method == NULL)
-        request.method = "other";
-    http_problem(&response, &request, status, http_reason(status), NULL);
-    response.close = true;
-    http_response_write(&response, &request, false, &wire);
-    (void)mg_write(conn, wire.data, wire.len);
-    observe(&request, status, "unmatched");
-    http_response_done(&response);
-    return 0;
-}
-
-static int on_connection(const struct mg_connection *conn, void **data)
-{
-    struct http_server *server = mg_get_user_data(mg_get_context(conn));
-    (void)data;
-    server->connections++;
-    return 0;
-}
-
-static void on_close(const struct mg_connection *conn)
-{
-    struct http_server *server = mg_get_user_data(mg_get_context(conn));
-    server->connections--;
+    const struct http_server *server = arg;
+    struct http_response *response = &exchange->response;
+    if (server->draining)
+        response->close = true;
+    if (celery_buf_status(&response->body) != CELERY_OK)
+        http_problem(response, &exchange->request, 500, "out of memory", NULL);
+    http_response_write(response, &exchange->request,
+                        strcmp(exchange->request.method, "HEAD") == 0,
+                        &exchange->wire);
+    observe(&exchange->request, response->status,
+            exchange->route != NULL ? exchange->route->pattern : "unmatched");
 }
 
 /* --- start and stop ----------------------------------------------------- */
-
-/* civetweb wants an address, and Debian's knows IPv4 only. */
-static enum celery_status resolve(const char *host,
-                                  char ret_text[INET_ADDRSTRLEN],
-                                  struct celery_error *err)
-{
-    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    int rc = getaddrinfo(host, NULL, &hints, &found);
-    if (rc != 0)
-        return celery_fail(err, CELERY_INVALID, "HOST='%.60s': %s", host,
-                           gai_strerror(rc));
-    struct sockaddr_in address;
-    memcpy(&address, found->ai_addr, sizeof address);
-    freeaddrinfo(found);
-    (void)inet_ntop(AF_INET, &address.sin_addr, ret_text, INET_ADDRSTRLEN);
-    return CELERY_OK;
-}
-
-static struct mg_context *start(struct http_server *server, const char *address)
-{
-    static const struct mg_callbacks callbacks = {
-        .begin_request = on_request,
-        .http_error = on_error,
-        .init_connection = on_connection,
-        .connection_closed = on_close,
-    };
-    char listen[64];
-    char threads[16];
-    (void)snprintf(listen, sizeof listen, "%s:%d", address,
-                   server->options.port);
-    (void)snprintf(threads, sizeof threads, "%d", server->options.threads);
-    const char *settings[] = {
-        "listening_ports",
-        listen, /* no document root: no files */
-        "num_threads",
-        threads,
-        "enable_keep_alive",
-        "yes",
-        /* Longer than nginx keeps its side, so that nginx closes first. */
-        "keep_alive_timeout_ms",
-        "65000",
-        "request_timeout_ms",
-        "15000",
-        "listen_backlog",
-        "1024",
-        "connection_queue",
-        "256",
-        "tcp_nodelay",
-        "1",
-        NULL,
-    };
-    return mg_start(&callbacks, server, settings);
-}
 
 enum celery_status http_server_start(const struct http_server_options *options,
                                      struct http_server **ret,
                                      struct celery_error *err)
 {
-    char address[INET_ADDRSTRLEN] = "";
-    enum celery_status st = resolve(options->host, address, err);
-    if (st != CELERY_OK)
-        return st;
     register_metrics();
     struct http_server *server = xcalloc(1, sizeof *server);
-    pthread_condattr_t attr;
     server->options = *options;
-    (void)pthread_mutex_init(&server->lock.mutex, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&server->idle, &attr);
-    (void)pthread_condattr_destroy(&attr);
-    (void)mg_init_library(0);
-    server->mg = start(server, address);
-    if (server->mg == NULL) {
+    const struct front_options front = {
+        .host = options->host,
+        .port = options->port,
+        .probe_port = options->has_probe_port ? options->probe_port : -1,
+        .threads = options->threads,
+        .reserve = options->probe_threads,
+        .connections_max = options->connections_max,
+        .connections_per_peer = options->connections_per_peer,
+        .trusted = options->trusted,
+        .app = {server, admit, handle, seal},
+    };
+    enum celery_status st = front_start(&front, &server->front, err);
+    if (st != CELERY_OK) {
         free(server);
-        return celery_fail(err, CELERY_IO, "cannot listen on %s:%d", address,
-                           options->port);
+        return st;
     }
-    struct mg_server_port ports[2];
-    server->port = options->port;
-    if (mg_get_server_ports(server->mg, 2, ports) > 0)
-        server->port = ports[0].port;
     *ret = server;
     return CELERY_OK;
 }
 
 int http_server_port(const struct http_server *server)
 {
-    return server->port;
+    return front_port(server->front);
+}
+
+int http_server_probe_port(const struct http_server *server)
+{
+    return front_probe_port(server->front);
 }
 
 void http_server_drain(struct http_server *server)
@@ -350,28 +197,11 @@ void http_server_drain(struct http_server *server)
     server->draining = true;
 }
 
-/* civetweb cuts answers short once it stops: wait until there are none. */
-static void wait_idle(struct http_server *server, double grace_s)
-{
-    int64_t us = clock_monotonic_us() + (int64_t)(grace_s * USEC_PER_SEC);
-    struct timespec until = {.tv_sec = us / USEC_PER_SEC,
-                             .tv_nsec = us % USEC_PER_SEC * 1000};
-    int rc = 0;
-    lock_acquire(&server->lock);
-    while (server->active > 0 && rc == 0)
-        rc = pthread_cond_timedwait(&server->idle, &server->lock.mutex, &until);
-    lock_release(&server->lock);
-}
-
 void http_server_stop(struct http_server *server, double grace_s)
 {
     if (server == NULL)
         return;
     http_server_drain(server);
-    wait_idle(server, grace_s);
-    mg_stop(server->mg);
-    (void)mg_exit_library();
-    (void)pthread_cond_destroy(&server->idle);
-    (void)pthread_mutex_destroy(&server->lock.mutex);
+    front_stop(server->front, grace_s);
     free(server);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The HTTP server of both programs: civetweb behind a table of routes. Every
- * answer carries X-Request-Id; errors are JSON problems; requests are counted
- * in http_requests_total and http_request_duration_seconds by the route's
- * pattern.
- *
- * A connection holds one of the threads as long as it lives, so threads bounds
- * the connections; when they run short, answers close theirs.
+ * The HTTP server of both programs: a table of routes between the front, which
+ * owns the connections (front.h), and civetweb's threads, which run the handlers
+ * (engine.h). Every answer carries X-Request-Id; errors are JSON problems;
+ * requests are counted in http_requests_total and http_request_duration_seconds
+ * by the route's pattern.
  */
 #ifndef HTTP_HTTP_SERVER_H
 #define HTTP_HTTP_SERVER_H
@@ -14,20 +12,27 @@
 #include <stdbool.h>
 
 #include "celery/error.h"
+#include "http/peers.h"
 #include "http/router.h"
 
 struct http_server;
 
 /* May the request go on? When not it has filled the response. Called before the
- * body is read. */
+ * body is read, in the front's thread: it must not block. */
 typedef bool (*http_guard_fn)(void *arg, const struct http_route *route,
                               const struct http_request *request,
                               struct http_response *response);
 
 struct http_server_options {
-    const char *host; /* an IPv4 address or a name of one */
-    int port;         /* 0: the kernel picks one */
-    int threads;
+    const char *host;    /* an address or a name of one */
+    int port;            /* 0: the kernel picks one */
+    bool has_probe_port; /* listen on probe_port as well, for probes alone */
+    int probe_port;      /* 0: the kernel picks one */
+    int threads;         /* requests that are answered at a time */
+    int probe_threads;   /* and so many more for HTTP_ROUTE_PROBE */
+    int connections_max;
+    int connections_per_peer;        /* 0: no limit */
+    const struct peer_set *trusted;  /* NULL: no proxy; borrowed */
     const struct http_route *routes; /* borrowed while the server runs */
     size_t route_count;
     void *arg;
@@ -40,8 +45,9 @@ enum celery_status http_server_start(const struct http_server_options *options,
                                      struct celery_error *err)
     CELERY_MUST_CHECK;
 
-/* The port it listens on. */
+/* The ports it listens on; the second is -1 without has_probe_port. */
 int http_server_port(const struct http_server *server);
+int http_server_probe_port(const struct http_server *server);
 
 /* From now on new requests are answered 503. thread: any */
 void http_server_drain(struct http_server *server);

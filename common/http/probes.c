@@ -42,11 +42,11 @@ static void readyz(void *arg, struct http_request *request,
 const struct http_route *probe_routes(size_t *ret_count)
 {
     static const struct http_route routes[] = {
-        {"GET", "/healthz", probe_healthz, 0, 0},
-        {"GET", "/health", probe_healthz, 0, 0},
-        {"GET", "/worker_health", probe_healthz, 0, 0},
-        {"GET", "/readyz", readyz, 0, 0},
-        {"GET", "/metrics", probe_metrics, 0, 0},
+        {"GET", "/healthz", probe_healthz, 0, HTTP_ROUTE_INLINE},
+        {"GET", "/health", probe_healthz, 0, HTTP_ROUTE_INLINE},
+        {"GET", "/worker_health", probe_healthz, 0, HTTP_ROUTE_INLINE},
+        {"GET", "/readyz", readyz, 0, HTTP_ROUTE_PROBE},
+        {"GET", "/metrics", probe_metrics, 0, HTTP_ROUTE_PROBE},
     };
     *ret_count = sizeof routes / sizeof routes[0];
     return routes;

@@ -13,7 +13,7 @@
 #include "celery/buf.h"
 
 enum {
-    HTTP_HEADERS_MAX = 64,
+    HTTP_HEADERS_MAX = 63,
     HTTP_PARAMS_MAX = 4,
     HTTP_REQUEST_ID_MAX = 65, /* with the NUL */
 };
@@ -32,7 +32,9 @@ struct http_request {
     const char *method;
     const char *path;  /* percent-decoded */
     const char *query; /* as sent, NULL: none */
-    const char *peer;  /* the peer's address as text */
+    const char *peer;  /* the TCP peer's address as text */
+    /* Who asks, as text: the peer, or whom a trusted proxy speaks for. */
+    const char *client;
     struct http_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
     struct http_param params[HTTP_PARAMS_MAX];

@@ -29,6 +29,7 @@ static const struct {
     {413, "Content Too Large", "too_large"},
     {414, "URI Too Long", "uri_too_long"},
     {415, "Unsupported Media Type", "media_type"},
+    {417, "Expectation Failed", "expectation_failed"},
     {422, "Unprocessable Content", "invalid"},
     {429, "Too Many Requests", "rate_limited"},
     {431, "Request Header Fields Too Large", "headers_too_large"},

@@ -19,7 +19,18 @@ struct http_route {
     const char *pattern;
     http_handler_fn handler;
     size_t body_limit; /* bytes; 0: the body is not read */
-    unsigned flags;    /* the guard's business (http_server.h) */
+    unsigned flags;    /* HTTP_ROUTE_… below; the rest is the guard's business
+                        * (http_server.h) */
+};
+
+enum {
+    /* Never blocks, so the front's thread runs it: it answers whatever happens
+     * to all others. */
+    HTTP_ROUTE_INLINE = 1 << 16,
+    /* May use the threads that are kept for probes; is on METRICS_PORT. */
+    HTTP_ROUTE_PROBE = 1 << 17,
+    /* A probe that PORT does not have when there is a METRICS_PORT. */
+    HTTP_ROUTE_METRICS = 1 << 18,
 };
 
 enum { HTTP_ALLOW_MAX = 64 };

@@ -20,7 +20,12 @@
 #include "runtime/worker_state.h"
 #include "version.h"
 
-enum { EXIT_CONFIG = 2, HTTP_THREADS = 3, STORE_GRACE_S = 5 };
+enum {
+    EXIT_CONFIG = 2,
+    HTTP_THREADS = 3,
+    HTTP_CONNECTIONS = 256,
+    STORE_GRACE_S = 5
+};
 
 struct life {
     struct worker worker;
@@ -116,6 +121,7 @@ static enum celery_status start_http(struct life *life,
         .host = s->metrics_host,
         .port = s->metrics_port,
         .threads = HTTP_THREADS,
+        .connections_max = HTTP_CONNECTIONS,
         .routes = routes,
         .route_count = count,
         .arg = &life->probes,
