@@ -19,7 +19,6 @@ struct api {
     struct ingest *ingest;
     struct secret_store secrets; /* what SIGHUP reads again */
     bool allow_unsigned;
-    struct chains chains;
     struct webhook_rules rules;
     struct celery_producer *producer;       /* of tasks sent by hand */
     const char *tasks_allowed;              /* NULL: none */

@@ -130,6 +130,7 @@ static enum celery_status start_ingest(struct app *app,
         .ledger = app->api.ledger,
         .publisher = app->publisher,
         .threads = INGEST_THREADS,
+        .queue_max = (size_t)conf_int(app->conf, "WEBHOOK_QUEUE_MAX"),
     };
     return ingest_start(&options, &app->api.ingest, err);
 }
@@ -173,9 +174,7 @@ static enum celery_status read_rules(struct app *app, struct celery_error *err)
     api->rules.currency = conf_text(app->conf, "CURRENCY");
     api->rules.confirmations_required =
         conf_int(app->conf, "CONFIRMATION_THRESHOLD");
-    api->rules.chains = &api->chains;
-    return chains_init(&api->chains, conf_text(app->conf, "CHAIN_DECIMALS"),
-                       conf_text(app->conf, "CHAIN_ASSUME_FINAL"), err);
+    return CELERY_OK;
 }
 
 /* --- start -------------------------------------------------------------- */

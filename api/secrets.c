@@ -5,29 +5,11 @@
 
 #include "base/xalloc.h"
 
-static enum celery_status read_keys(struct signature_keys *keys,
-                                    const struct conf *conf,
-                                    struct celery_error *err)
-{
-    const char *text = conf_text(conf, "WEBHOOK_SECRET");
-    if (!signature_keys_init(keys, text))
-        return celery_fail(
-            err, CELERY_INVALID,
-            "WEBHOOK_SECRET='********' is not accepted; accepted: "
-            "at most %d secrets, each with more than 'whsec_'",
-            (int)SIGNATURE_SECRETS_MAX);
-    if (text != NULL && keys->count == 0)
-        return celery_fail(err, CELERY_INVALID,
-                           "WEBHOOK_SECRET holds no secret; accepted: at least "
-                           "one, or not set at all");
-    return CELERY_OK;
-}
-
 enum celery_status secrets_read(const struct conf *conf, struct secrets **ret,
                                 struct celery_error *err)
 {
     struct secrets *secrets = xcalloc(1, sizeof *secrets);
-    enum celery_status st = read_keys(&secrets->keys, conf, err);
+    enum celery_status st = sources_read(conf, &secrets->sources, err);
     if (st == CELERY_OK)
         st = auth_init(&secrets->auth, conf_text(conf, "API_TOKEN"), err);
     if (st != CELERY_OK) {
@@ -42,7 +24,7 @@ void secrets_free(struct secrets *secrets)
 {
     if (secrets == NULL)
         return;
-    signature_keys_done(&secrets->keys);
+    sources_free(secrets->sources);
     free(secrets);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The secrets in force: API tokens and the keys of webhooks' signatures. A set
+ * What SIGHUP reads again: API tokens and the sources of webhooks. A set
  * is built whole and then only read; a new one takes the old one's place in one
  * step, and the old one lives until the last request that uses it has ended. So
  * no request ever sees half of a change.
@@ -11,15 +11,15 @@
 #include "auth.h"
 #include "base/lock.h"
 #include "conf/conf.h"
-#include "webhook/signature.h"
+#include "webhook/sources.h"
 
 struct secrets {
     struct auth auth;
-    struct signature_keys keys;
+    struct sources *sources; /* owned */
     int holders; /* the store's business */
 };
 
-/* From API_TOKEN and WEBHOOK_SECRET. Nothing of conf is borrowed. The caller
+/* From API_TOKEN, WEBHOOK_SECRET and WEBHOOK_SOURCES_FILE. Nothing of conf is borrowed. The caller
  * gives *ret to a store or to secrets_free(). CELERY_INVALID names the variable
  * and what is accepted. */
 enum celery_status secrets_read(const struct conf *conf, struct secrets **ret,

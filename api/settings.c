@@ -8,7 +8,6 @@
 #include "celery/json_scan.h"
 #include "client/task_publish.h"
 #include "secrets.h"
-#include "webhook/chains.h"
 
 /* Adding a setting is a row here. */
 static const struct conf_setting settings[] = {
@@ -140,7 +139,36 @@ static const struct conf_setting settings[] = {
     {.env = "WEBHOOK_SECRET",
      .type = CONF_TEXT,
      .secret = true,
-     .help = "secret of the webhooks' signatures; several, comma-separated"},
+     .help = "secret of the webhooks' signatures; several, comma-separated; "
+             "WEBHOOK_SECRET_<CHAIN> for one chain alone"},
+    {.env = "WEBHOOK_CHAINS",
+     .option = "webhook-chains",
+     .type = CONF_TEXT,
+     .fallback = "bep20",
+     .help = "chains that deposits may come from, comma-separated, each with "
+             "':kind' (evm, bitcoin, tron, solana, other) where its name does "
+             "not tell"},
+    {.env = "WEBHOOK_SOURCES_FILE",
+     .option = "webhook-sources-file",
+     .type = CONF_TEXT,
+     .help = "JSON file of more senders and how to read them; read again on "
+             "SIGHUP"},
+    {.env = "WEBHOOK_QUEUE_MAX",
+     .option = "webhook-queue-max",
+     .type = CONF_INT,
+     .fallback = "4096",
+     .min = 1,
+     .max = 1000000,
+     .help = "webhooks that may wait for their commit; more are answered 503"},
+    {.env = "WEBHOOK_INBOX_RETENTION",
+     .option = "webhook-inbox-retention",
+     .type = CONF_SECONDS,
+     .fallback = "34560000",
+     .min = 0,
+     .max = 3456000000,
+     .help =
+         "seconds for which webhooks are kept as they were sent (400 days); "
+         "0: for ever"},
     {.env = "WEBHOOK_ALLOW_UNSIGNED",
      .option = "webhook-allow-unsigned",
      .type = CONF_BOOL,
@@ -298,22 +326,12 @@ static enum celery_status check_currency(const struct conf *conf,
 enum celery_status api_settings_check(const struct conf *conf,
                                       struct celery_error *err)
 {
-    struct chains chains;
     struct secrets *secrets = NULL;
     struct url url = {0};
-    if (!conf_is_set(conf, "WEBHOOK_SECRET")
-        && !conf_bool(conf, "WEBHOOK_ALLOW_UNSIGNED"))
-        return celery_fail(err, CELERY_INVALID,
-                           "WEBHOOK_SECRET is not set; accepted: a secret, or "
-                           "WEBHOOK_ALLOW_UNSIGNED=1 to accept webhooks from "
-                           "anyone");
     enum celery_status st =
         url_parse(conf_text(conf, "DATABASE_URL"), &url, err);
-    if (st == CELERY_OK) {
+    if (st == CELERY_OK)
         url_done(&url);
-        st = chains_init(&chains, conf_text(conf, "CHAIN_DECIMALS"),
-                         conf_text(conf, "CHAIN_ASSUME_FINAL"), err);
-    }
     if (st == CELERY_OK)
         st = secrets_read(conf, &secrets, err);
     secrets_free(secrets);

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * POST /api/v1/webhooks/{chain}. The order of checks: size (the server's) →
- * signature over the raw bytes → its timestamp → content type → JSON → fields →
- * the ledger. 202 is sent when the commit has returned.
+ * POST /api/v1/webhooks/{chain or source}. The order of checks: size (the
+ * server's) → the source → where it comes from → signature over the raw bytes →
+ * its timestamp → rate; from here on the body is kept, whatever is in it:
+ * content type → JSON → fields → the ledger. 202 is sent when the commit has
+ * returned.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "api.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/random_id.h"
 #include "handlers/handlers.h"
+#include "handlers/webhook_answers.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-enum { TRACEPARENT_LEN = LEDGER_TRACE_MAX - 1 };
+enum { TRACEPARENT_LEN = LEDGER_TRACE_MAX - 1, HEADER_KEPT_MAX = 512 };
 
 static struct metric *processing_seconds;
 static struct metric *unsigned_total;
-static struct metric *refused_total;
-static struct metric *conflicts_total;
 
 void webhook_register_metrics(void)
 {
@@ -39,197 +40,289 @@ void webhook_register_metrics(void)
         {NULL},
         NULL,
         0};
-    static const struct metric_desc refused = {
-        "webhook_refused_total",
-        "Webhooks that were refused, by status.",
-        METRIC_COUNTER,
-        {"code", NULL},
-        NULL,
-        0};
-    static const struct metric_desc conflicts = {
-        "deposit_conflicts_total",
-        "Deposits that need a human: unusable amounts, contradicting webhooks.",
-        METRIC_COUNTER,
-        {"kind", NULL},
-        NULL,
-        0};
     processing_seconds = metric_register(&seconds);
     unsigned_total = metric_register(&no_signature);
-    refused_total = metric_register(&refused);
-    conflicts_total = metric_register(&conflicts);
     metric_add(processing_seconds, 0, NULL);
     metric_add(unsigned_total, 0, NULL);
-    metric_add(conflicts_total, 0, (const char *const[]){"stored", NULL});
-    metric_add(conflicts_total, 0, (const char *const[]){"differs", NULL});
+    webhook_answers_register_metrics();
 }
 
-/* --- checks ------------------------------------------------------------- */
+/* --- who sends it ---------------------------------------------------------- */
 
-static void refuse(const struct http_request *request,
-                   struct http_response *response, int status,
-                   const char *error, const char *field)
+/* What is known of a webhook before its body is read. */
+struct sender {
+    struct webhook_source *source;
+    struct signature_checked checked;
+};
+
+static bool refuse(const struct http_request *request,
+                   struct http_response *response, int status, const char *code,
+                   const char *error)
 {
-    char code[16];
-    http_problem(response, request, status, error, field);
-    (void)snprintf(code, sizeof code, "%d", status);
-    METRIC_INC(refused_total, code);
+    const struct http_problem problem = {status, code, error, NULL};
+    webhook_refuse(request, response, &problem);
+    return false;
 }
 
-static bool check_signature(struct api *api, const struct http_request *request,
+static bool check_address(const struct sender *sender,
+                          const struct http_request *request,
+                          struct http_response *response)
+{
+    const struct peer_set *allowed = &sender->source->allow_from;
+    struct peer_address address;
+    if (allowed->count == 0
+        || (peer_address_parse(request->client, strlen(request->client),
+                               &address)
+            && peer_set_has(allowed, &address)))
+        return true;
+    LOG_EVENT(LOG_LEVEL_WARNING, "webhook_refused",
+              LOG_STR("reason", "address"),
+              LOG_STR("source", sender->source->name),
+              LOG_STR("client", request->client),
+              LOG_STR("request_id", request->id));
+    return refuse(request, response, 403, "source_address",
+                  "this source does not send from that address");
+}
+
+static bool check_signature(struct sender *sender,
+                            const struct http_request *request,
                             struct http_response *response)
 {
-    struct secrets *secrets = secrets_hold(&api->secrets);
-    enum signature_verdict verdict =
-        signature_check(&secrets->keys, request,
-                        clock_wall_us() / USEC_PER_SEC);
-    bool keyless = secrets->keys.count == 0;
-    secrets_release(&api->secrets, secrets);
+    const struct webhook_source *source = sender->source;
+    sender->checked =
+        signature_check(source->schemes, source->scheme_count, &source->secrets,
+                        request, clock_wall_us() / USEC_PER_SEC);
+    enum signature_verdict verdict = sender->checked.verdict;
     /* Without a secret there is nothing to check a signature against. */
-    if (api->allow_unsigned && (verdict == SIGNATURE_MISSING || keyless)) {
+    if (source->is_unsigned
+        && (verdict == SIGNATURE_MISSING || source->secrets.count == 0)) {
+        sender->checked.event_id = NULL;
         metric_add(unsigned_total, 1, NULL);
         return true;
     }
     if (verdict == SIGNATURE_VALID)
         return true;
-    refuse(request, response, 401,
-           verdict == SIGNATURE_STALE
-               ? "the webhook's timestamp is too far from now"
-               : "Invalid webhook signature",
-           NULL);
+    bool stale = verdict == SIGNATURE_STALE;
     LOG_EVENT(LOG_LEVEL_WARNING, "webhook_refused",
-              LOG_STR("reason", verdict == SIGNATURE_STALE     ? "stale"
+              LOG_STR("reason", stale                          ? "stale"
                                 : verdict == SIGNATURE_MISSING ? "unsigned"
                                                                : "signature"),
-              LOG_STR("peer", request->peer),
+              LOG_STR("source", source->name), LOG_STR("peer", request->peer),
               LOG_STR("request_id", request->id));
+    return refuse(request, response, 401, stale ? "stale" : "signature",
+                  stale ? "the webhook's timestamp is too far from now"
+                        : "Invalid webhook signature");
+}
+
+static bool check_rate(struct sender *sender,
+                       const struct http_request *request,
+                       struct http_response *response)
+{
+    if (rate_limit_take(&sender->source->rate, clock_monotonic_us()))
+        return true;
+    (void)refuse(request, response, 429, NULL,
+                 "more webhooks a second than this source may send");
+    http_response_header(response, "Retry-After", "1");
     return false;
 }
 
-/* Browsers cannot send this type across origins without asking first. */
-static bool check_content_type(const struct http_request *request,
-                               struct http_response *response)
+static bool check_sender(struct secrets *secrets,
+                         const struct http_request *request,
+                         struct http_response *response, struct sender *ret)
 {
-    if (http_content_type_is(request, "application/json"))
-        return true;
-    refuse(request, response, 415, "Content-Type must be application/json",
-           NULL);
-    return false;
+    ret->source = sources_find(secrets->sources, http_param(request, "chain"));
+    if (ret->source == NULL)
+        return refuse(request, response, 404, "unknown_source",
+                      "no such chain or source");
+    return check_address(ret, request, response)
+        && check_signature(ret, request, response)
+        && check_rate(ret, request, response);
 }
+
+/* --- what it says ------------------------------------------------------------ */
+
+/* One request's room. */
+struct work {
+    struct celery_arena arena;
+    struct celery_buf headers;
+    struct webhook_read read;
+    struct webhook_fault fault;
+    struct ledger_webhook webhook;
+    struct ledger_webhook_answer answer;
+};
 
 /* W3C's traceparent, version 00; what is none is ignored. */
-static void take_traceparent(const struct http_request *request,
-                             struct ledger_deposit *deposit)
+static const char *traceparent(const struct http_request *request)
 {
     const char *value = http_header(request, "traceparent");
     if (value == NULL || strlen(value) != TRACEPARENT_LEN
         || strspn(value, "0123456789abcdef-") != TRACEPARENT_LEN
         || value[2] != '-' || value[35] != '-' || value[52] != '-'
         || strncmp(value, "ff", 2) == 0)
-        return;
-    memcpy(deposit->traceparent, value, TRACEPARENT_LEN + 1);
+        return NULL;
+    return value;
 }
 
-/* --- answers ------------------------------------------------------------ */
-
-static void answer_stored(const struct ledger_ingested *stored,
-                          struct http_response *response)
+static void keep_header(struct celery_json_writer *w, const char *name,
+                        const char *value)
 {
-    response->status = 202;
-    celery_buf_printf(&response->body,
-                      "{\"ok\":true,\"tx_id\":\"%s\",\"state\":\"%s\"}",
-                      stored->tx_id, ledger_state_name(stored->state));
+    if (value == NULL)
+        return;
+    celery_json_key(w, name);
+    celery_json_put_str(
+        w, (struct celery_str){value, strnlen(value, HEADER_KEPT_MAX)});
 }
 
-static void answer_differs(const struct http_request *request,
-                           const struct ledger_ingested *stored,
-                           struct http_response *response)
+/* What may explain the body later: who, when, in which form, how signed. */
+static void keep_headers(const struct sender *sender,
+                         const struct http_request *request,
+                         struct celery_buf *ret)
 {
-    response->status = 409;
-    celery_buf_printf(
-        &response->body,
-        "{\"ok\":false,\"error\":\"this deposit was announced before with "
-        "another amount, user or currency\",\"field\":null,\"tx_id\":\"%s\","
-        "\"state\":\"%s\",\"request_id\":\"%s\"}",
-        stored->tx_id, ledger_state_name(stored->state), request->id);
+    static const char *const names[] = {
+        "Content-Type", "User-Agent",        "traceparent",
+        "webhook-id",   "webhook-timestamp", "webhook-signature",
+        "svix-id",      "svix-timestamp",    "svix-signature"};
+    struct celery_json_writer w = CELERY_JSON_WRITER(ret);
+    celery_json_begin_object(&w);
+    keep_header(&w, "client", request->client);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        keep_header(&w, names[i], http_header(request, names[i]));
+    for (size_t i = 0; i < sender->source->scheme_count; i++) {
+        const struct signature_scheme *scheme = &sender->source->schemes[i];
+        if (scheme->form != SIGNATURE_STANDARD)
+            keep_header(&w, scheme->header,
+                        http_header(request, scheme->header));
+    }
+    celery_json_end_object(&w);
 }
 
-static void log_conflict(const char *kind, const struct ledger_deposit *deposit,
-                         const struct ledger_ingested *stored)
+/* What became of the body, before the ledger says more: refused when anything
+ * in it was not understood. */
+static void judge(struct work *work)
 {
-    METRIC_INC(conflicts_total, kind);
-    LOG_EVENT(LOG_LEVEL_WARNING, "deposit_conflict", LOG_STR("kind", kind),
-              LOG_STR("tx_id", stored->tx_id), LOG_STR("chain", deposit->chain),
-              LOG_STR("tx_hash", deposit->tx_hash),
-              LOG_STR("reason", deposit->conflict_reason));
-}
-
-static void answer_failed(const struct http_request *request,
-                          const struct ledger_ingested *stored,
-                          struct http_response *response)
-{
-    LOG_EVENT(LOG_LEVEL_ERROR, "webhook_not_stored",
-              LOG_STR("error", stored->error.msg),
-              LOG_STR("request_id", request->id));
-    refuse(request, response, 422, "the ledger refused this deposit", NULL);
-}
-
-static void answer(const struct http_request *request,
-                   const struct ledger_deposit *deposit,
-                   const struct ledger_ingested *stored,
-                   struct http_response *response)
-{
-    switch (stored->result) {
-    case LEDGER_INGEST_NEW:
-        if (stored->state == LEDGER_CONFLICT)
-            log_conflict("stored", deposit, stored);
-        answer_stored(stored, response);
-        return;
-    case LEDGER_INGEST_DUPLICATE:
-        answer_stored(stored, response);
-        return;
-    case LEDGER_INGEST_DIFFERS:
-        log_conflict("differs", deposit, stored);
-        answer_differs(request, stored, response);
-        return;
-    case LEDGER_INGEST_FAILED:
-        answer_failed(request, stored, response);
-        return;
+    struct ledger_webhook *webhook = &work->webhook;
+    for (size_t i = 0; i < work->read.item_count && work->fault.status == 0;
+         i++) {
+        if (work->read.items[i].result == ITEM_REFUSED)
+            work->fault = work->read.items[i].fault;
+    }
+    if (work->fault.status != 0) {
+        webhook->outcome = LEDGER_REFUSED;
+        webhook->error = work->fault.error;
+        webhook->field = work->fault.field;
+    } else if (work->read.deposit_count == 0) {
+        webhook->outcome = LEDGER_IGNORED;
+        if (work->read.item_count > 0)
+            webhook->error = work->read.items[0].fault.error;
     }
 }
 
-static void store(struct api *api, const struct http_request *request,
-                  const struct ledger_deposit *deposit,
-                  struct http_response *response)
+static void read_body(const struct api *api, const struct sender *sender,
+                      const struct http_request *request, struct work *work)
 {
-    struct ledger_ingested stored = {0};
+    struct celery_str body = celery_buf_str(&request->body);
+    if (!http_content_type_is(request, "application/json"))
+        /* Browsers cannot send this type across origins without asking. */
+        work->fault =
+            (struct webhook_fault){415, "Content-Type must be application/json",
+                                   NULL};
+    else
+        (void)webhook_body_read(body, sender->source, &api->rules, &work->arena,
+                                &work->read, &work->fault);
+    const char *trace = traceparent(request);
+    for (size_t i = 0; i < work->read.deposit_count && trace != NULL; i++)
+        memcpy(work->read.deposits[i].traceparent, trace, TRACEPARENT_LEN + 1);
+    work->webhook =
+        (struct ledger_webhook){.source = sender->source->name,
+                                .event_id = sender->checked.event_id != NULL
+                                              ? sender->checked.event_id
+                                              : work->read.event_id,
+                                .request_id = request->id,
+                                .body = body,
+                                .deposits = work->read.deposits,
+                                .deposit_count = work->read.deposit_count};
+    random_id(work->webhook.inbox_id);
+    keep_headers(sender, request, &work->headers);
+    work->webhook.headers = celery_buf_str(&work->headers);
+    judge(work);
+}
+
+/* --- the ledger ---------------------------------------------------------------- */
+
+static bool any_failed(const struct work *work)
+{
+    for (size_t i = 0; i < work->webhook.deposit_count; i++) {
+        if (work->answer.deposits[i].result == LEDGER_INGEST_FAILED)
+            return true;
+    }
+    return false;
+}
+
+/* What the ledger cannot hold is kept all the same, alone. */
+static enum celery_status keep_refused(struct api *api, struct work *work,
+                                       struct celery_error *err)
+{
+    struct ledger_webhook alone = work->webhook;
+    alone.deposits = NULL;
+    alone.deposit_count = 0;
+    alone.outcome = LEDGER_REFUSED;
+    alone.error = "the ledger refused this deposit";
+    work->webhook.outcome = LEDGER_REFUSED;
+    work->webhook.error = alone.error;
+    return ingest_webhook(api->ingest, &alone, &work->answer, err);
+}
+
+static bool store(struct api *api, const struct http_request *request,
+                  struct work *work, struct http_response *response)
+{
     struct celery_error err = {0};
-    if (ingest_deposit(api->ingest, deposit, &stored, &err) == CELERY_OK) {
-        answer(request, deposit, &stored, response);
-        return;
+    size_t room =
+        (work->webhook.deposit_count + 1) * sizeof *work->answer.deposits;
+    work->answer.deposits = celery_arena_alloc(&work->arena, room);
+    enum celery_status st = CELERY_NOMEM;
+    if (work->answer.deposits != NULL) {
+        memset(work->answer.deposits, 0, room);
+        st = ingest_webhook(api->ingest, &work->webhook, &work->answer, &err);
     }
+    if (st == CELERY_OK && work->answer.result != LEDGER_INBOX_REUSED
+        && any_failed(work))
+        st = keep_refused(api, work, &err);
+    if (st == CELERY_OK)
+        return true;
     LOG_EVENT(LOG_LEVEL_ERROR, "webhook_not_stored", LOG_STR("error", err.msg),
               LOG_STR("request_id", request->id));
-    http_unavailable(response, request, "the ledger is not available");
+    if (st == CELERY_TOO_LARGE)
+        http_unavailable(response, request, "too many webhooks are waiting");
+    else
+        answer_ledger_error(request, response, CELERY_IO, &err);
+    return false;
+}
+
+static void take(struct api *api, const struct sender *sender,
+                 const struct http_request *request,
+                 struct http_response *response)
+{
+    struct work work = {.arena = CELERY_ARENA_INIT, .headers = CELERY_BUF_INIT};
+    read_body(api, sender, request, &work);
+    if (store(api, request, &work, response)) {
+        const struct webhook_kept kept = {sender->source, &work.webhook,
+                                          &work.answer, &work.read,
+                                          &work.fault};
+        webhook_answer(request, &kept, response);
+    }
+    celery_buf_done(&work.headers);
+    celery_arena_done(&work.arena);
 }
 
 void handle_webhook(void *arg, struct http_request *request,
                     struct http_response *response)
 {
     struct api *api = arg;
-    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
-    struct ledger_deposit deposit;
-    struct webhook_fault fault = {0};
-    if (check_signature(api, request, response)
-        && check_content_type(request, response)) {
-        if (webhook_body_read(celery_buf_str(&request->body),
-                              http_param(request, "chain"), &api->rules, &arena,
-                              &deposit, &fault)) {
-            take_traceparent(request, &deposit);
-            store(api, request, &deposit, response);
-        } else {
-            refuse(request, response, fault.status, fault.error, fault.field);
-        }
-    }
+    struct sender sender = {.source = NULL};
+    struct secrets *secrets = secrets_hold(&api->secrets);
+    if (check_sender(secrets, request, response, &sender))
+        take(api, &sender, request, response);
+    secrets_release(&api->secrets, secrets);
     metric_observe(processing_seconds,
                    (double)(clock_monotonic_us() - request->started_us)
                        / USEC_PER_SEC,

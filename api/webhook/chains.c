@@ -24,19 +24,65 @@ bool chain_name(struct celery_str text, char ret_name[LEDGER_CHAIN_MAX])
     return true;
 }
 
-/* The chain's row, added when it is new; NULL when there is no room. */
-static struct chain *row(struct chains *chains, const char *name)
+static struct chain *find(struct chains *chains, const char *name)
 {
     for (size_t i = 0; i < chains->count; i++) {
         if (strcmp(chains->list[i].name, name) == 0)
             return &chains->list[i];
     }
-    if (chains->count == CHAINS_MAX)
-        return NULL;
-    struct chain *added = &chains->list[chains->count++];
-    *added = (struct chain){.decimals = AMOUNT_DECIMALS};
-    memcpy(added->name, name, strlen(name) + 1);
-    return added;
+    return NULL;
+}
+
+/* "name" or "name:kind" into a new row. */
+static bool add(struct chains *chains, struct celery_str text)
+{
+    const char *colon = memchr(text.data, ':', text.len);
+    struct celery_str name = text;
+    struct chain row = {.decimals = AMOUNT_DECIMALS};
+    if (colon != NULL)
+        name.len = (size_t)(colon - text.data);
+    if (!chain_name(name, row.name) || find(chains, row.name) != NULL
+        || chains->count == CHAINS_MAX)
+        return false;
+    row.kind = chain_kind_of(row.name);
+    if (colon != NULL
+        && !chain_kind_parse(
+            (struct celery_str){colon + 1, text.len - name.len - 1}, &row.kind))
+        return false;
+    chains->list[chains->count++] = row;
+    return true;
+}
+
+/* Blanks around a name do not count. */
+static struct celery_str trimmed(const char *p, size_t len)
+{
+    while (len > 0 && *p == ' ') {
+        p++;
+        len--;
+    }
+    while (len > 0 && p[len - 1] == ' ')
+        len--;
+    return (struct celery_str){p, len};
+}
+
+static enum celery_status read_list(struct chains *chains, const char *text,
+                                    struct celery_error *err)
+{
+    const char *p = text;
+    do {
+        size_t len = strcspn(p, ",");
+        if (!add(chains, trimmed(p, len)))
+            return celery_fail(
+                err, CELERY_INVALID,
+                "WEBHOOK_CHAINS='%.60s' is not accepted; "
+                "accepted: up to %d names, comma-separated, each "
+                "once, each with ':evm', ':bitcoin', ':tron', "
+                "':solana' or ':other' where the name does not "
+                "tell",
+                text, (int)CHAINS_MAX);
+        p += len;
+    } while (*p++ == ',');
+    return CELERY_OK;
 }
 
 static enum celery_status read_decimals(struct chains *chains, const char *text,
@@ -62,12 +108,13 @@ static enum celery_status read_decimals(struct chains *chains, const char *text,
         struct chain *chain = NULL;
         if (celery_json_string(key, &arena, &slice) == CELERY_OK
             && chain_name(slice, name))
-            chain = row(chains, name);
+            chain = find(chains, name);
         if (chain == NULL || !celery_json_int64(value, &decimals)
             || decimals < 0 || decimals > AMOUNT_DECIMALS)
             return celery_fail(err, CELERY_INVALID,
                                "CHAIN_DECIMALS: '%.*s' is not accepted; "
-                               "accepted: decimals from 0 to %d for a chain",
+                               "accepted: decimals from 0 to %d for a chain of "
+                               "WEBHOOK_CHAINS",
                                (int)(key.text.len < 40 ? key.text.len : 40),
                                key.text.data, (int)AMOUNT_DECIMALS);
         chain->decimals = (int)decimals;
@@ -82,12 +129,13 @@ static enum celery_status read_final(struct chains *chains, const char *text,
         size_t len = strcspn(p, ",");
         char name[LEDGER_CHAIN_MAX];
         struct chain *chain = NULL;
-        if (chain_name((struct celery_str){p, len}, name))
-            chain = row(chains, name);
+        if (chain_name(trimmed(p, len), name))
+            chain = find(chains, name);
         if (chain == NULL)
             return celery_fail(err, CELERY_INVALID,
                                "CHAIN_ASSUME_FINAL='%.60s' is not accepted; "
-                               "accepted: chains, comma-separated",
+                               "accepted: chains of WEBHOOK_CHAINS, "
+                               "comma-separated",
                                text);
         chain->assume_final = true;
         p += len + (p[len] == ',');
@@ -95,24 +143,25 @@ static enum celery_status read_final(struct chains *chains, const char *text,
     return CELERY_OK;
 }
 
-enum celery_status chains_init(struct chains *chains, const char *decimals_json,
+enum celery_status chains_init(struct chains *chains, const char *list,
+                               const char *decimals_json,
                                const char *assume_final,
                                struct celery_error *err)
 {
-    enum celery_status st = CELERY_OK;
     *chains = (struct chains){0};
-    if (decimals_json != NULL)
+    enum celery_status st = read_list(chains, list, err);
+    if (st == CELERY_OK && decimals_json != NULL)
         st = read_decimals(chains, decimals_json, err);
     if (st == CELERY_OK && assume_final != NULL)
         st = read_final(chains, assume_final, err);
     return st;
 }
 
-struct chain chains_find(const struct chains *chains, const char *name)
+const struct chain *chains_find(const struct chains *chains, const char *name)
 {
     for (size_t i = 0; i < chains->count; i++) {
         if (strcmp(chains->list[i].name, name) == 0)
-            return chains->list[i];
+            return &chains->list[i];
     }
-    return (struct chain){.decimals = AMOUNT_DECIMALS};
+    return NULL;
 }

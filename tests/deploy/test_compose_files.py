@@ -19,7 +19,7 @@ FILES = {"staging": COMPOSE / "docker-compose.staging.yml",
          "prod": COMPOSE / "docker-compose.prod.yml"}
 PROFILES = ["monitoring", "mixed", "rabbitmq"]
 CHECK = pathlib.Path(os.environ.get("CRICALGO_TOOLS", ROOT / "build-tools")) / "bin/composecheck"
-REQUIRED = {"POSTGRES_PASSWORD": "p", "WEBHOOK_SECRET": "s", "API_TOKEN": "test-token",
+REQUIRED = {"POSTGRES_PASSWORD": "p", "WEBHOOK_SECRET": "test-secret", "API_TOKEN": "test-token",
             "DATABASE_URL": "postgresql://u@db/c", "CELERY_BROKER_URL": "redis://r/0",
             "CELERY_RESULT_BACKEND": "redis://r/1", "CRICALGO_IMAGE": "cricalgo:1"}
 
@@ -177,7 +177,7 @@ def test_env_example_shows_the_defaults():
         del settings[name]
     for program in (harness.API, harness.WORKER):
         done = run(program, "--check-config",
-                   env=harness.plain_env(**settings, WEBHOOK_SECRET="s", API_TOKEN="test-token"))
+                   env=harness.plain_env(**settings, WEBHOOK_SECRET="test-secret", API_TOKEN="test-token"))
         assert done.returncode == 0, done.stdout
         for line in done.stdout.splitlines():
             name, _, value = line.partition("=")

@@ -170,7 +170,7 @@ def test_secret_template_starts_no_api(tmp_path):
     env = {**os.environ, **data, "PORT": "0"}
     done = run(k8s_world.PROGRAMS["cricalgo-api"], "--check-config", env=env, cwd=tmp_path)
     assert done.returncode == 2 and "WEBHOOK_SECRET" in done.stderr, done.stdout + done.stderr
-    filled = {**env, "WEBHOOK_SECRET": "s", "API_TOKEN": "test-token"}
+    filled = {**env, "WEBHOOK_SECRET": "test-secret", "API_TOKEN": "test-token"}
     done = run(k8s_world.PROGRAMS["cricalgo-api"], "--check-config", env=filled, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -188,7 +188,7 @@ def test_the_document_names_files_that_are_there():
 def test_settings_are_accepted(worlds, overlay):
     """Each program, given its pod's environment, finds nothing wrong with it."""
     world = worlds[overlay]
-    secret = {**k8s_world.secret_template()["stringData"], "WEBHOOK_SECRET": "s", "API_TOKEN": "test-token"}
+    secret = {**k8s_world.secret_template()["stringData"], "WEBHOOK_SECRET": "test-secret", "API_TOKEN": "test-token"}
     for name, container, _ in world.containers():
         env = {"PATH": os.environ["PATH"], **world.config()}
         for e in container.get("env", []):

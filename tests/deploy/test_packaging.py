@@ -106,7 +106,7 @@ def test_the_programs_notify(tmp_path, name):
     (tmp_path / "results").mkdir()
     env = harness.plain_env(
         DATABASE_URL=f"sqlite:///{tmp_path}/ledger.db", CELERY_BROKER_URL=f"filesystem://{tmp_path}/spool",
-        CELERY_RESULT_BACKEND=f"file://{tmp_path}/results", WEBHOOK_SECRET="s", PORT=port,
+        CELERY_RESULT_BACKEND=f"file://{tmp_path}/results", WEBHOOK_SECRET="test-secret", PORT=port,
         METRICS_PORT=port, NOTIFY_SOCKET=supervisor.path)
     process = harness.Process(name, [PROGRAMS[name]], tmp_path, env)
     try:
@@ -124,7 +124,7 @@ def test_the_programs_notify(tmp_path, name):
 
 def test_a_program_that_cannot_start_never_says_it_is_ready(tmp_path):
     supervisor = Supervisor(tmp_path)
-    env = harness.plain_env(WEBHOOK_SECRET="s", DATABASE_URL="nonsense://", NOTIFY_SOCKET=supervisor.path)
+    env = harness.plain_env(WEBHOOK_SECRET="test-secret", DATABASE_URL="nonsense://", NOTIFY_SOCKET=supervisor.path)
     done = subprocess.run([harness.API], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert done.returncode == 2 and not supervisor.waiting()
 

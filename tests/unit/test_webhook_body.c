@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "webhook/body.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "support/unit.h"
 
 static struct chains chains;
+static struct webhook_source source;
 static const struct webhook_rules rules = {.currency = "USDT",
-                                           .confirmations_required = 3,
-                                           .chains = &chains};
+                                           .confirmations_required = 3};
 
 static struct celery_str slice(const char *text)
 {
@@ -18,8 +19,36 @@ static struct celery_str slice(const char *text)
 
 static void set_chains(void)
 {
-    ck_assert_int_eq(chains_init(&chains, "{\"tron\":6}", "tron,Final", NULL),
+    ck_assert_int_eq(chains_init(&chains, "bep20,tron,final", "{\"tron\":6}",
+                                 "tron,Final", NULL),
                      CELERY_OK);
+}
+
+/* The path of a chain. */
+static void use_chain(const char *name)
+{
+    const struct chain *chain = chains_find(&chains, name);
+    ck_assert_ptr_nonnull(chain);
+    if (source.name[0] != '\0')
+        webhook_source_done(&source);
+    source = (struct webhook_source){.refused_status = 422};
+    webhook_source_native(&source, chain);
+}
+
+/* One deposit, or the fault that stands in its way. */
+static bool read_one(const char *body, struct celery_arena *arena,
+                     struct ledger_deposit *ret, struct webhook_fault *fault)
+{
+    struct webhook_read read;
+    if (!webhook_body_read(slice(body), &source, &rules, arena, &read, fault))
+        return false;
+    ck_assert_uint_eq(read.item_count, 1);
+    *fault = read.items[0].fault;
+    if (read.items[0].result != ITEM_DEPOSIT)
+        return false;
+    ck_assert_uint_eq(read.deposit_count, 1);
+    *ret = read.deposits[0];
+    return true;
 }
 
 #define ONE_HUNDRED                                      \
@@ -69,8 +98,6 @@ START_TEST(bad_bodies_are_refused)
         {"{\"tx_hash\":\"a\",\"amount\":\"-1\"}", 422, "amount"},
         {"{\"tx_hash\":\"a\",\"amount\":-1}", 422, "amount"},
         {"{\"tx_hash\":\"a\",\"amount\":\"+1\"}", 422, "amount"},
-        {"{\"tx_hash\":\"a\",\"amount\":\"1e5\"}", 422, "amount"},
-        {"{\"tx_hash\":\"a\",\"amount\":1e5}", 422, "amount"},
         {"{\"tx_hash\":\"a\",\"amount\":\"abc\"}", 422, "amount"},
         {"{\"tx_hash\":\"a\",\"amount\":\" 1\"}", 422, "amount"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1.\"}", 422, "amount"},
@@ -81,14 +108,10 @@ START_TEST(bad_bodies_are_refused)
          "amount"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"user_id\":\"bob\"}", 422,
          "user_id"},
-        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"user_id\":\"\"}", 422,
-         "user_id"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"user_id\":7}", 422, "user_id"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"confirmations\":-1}", 422,
          "confirmations"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"confirmations\":1.5}", 422,
-         "confirmations"},
-        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"confirmations\":\"3\"}", 422,
          "confirmations"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"confirmations\":true}", 422,
          "confirmations"},
@@ -102,37 +125,45 @@ START_TEST(bad_bodies_are_refused)
          "log_index"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"log_index\":2147483648}", 422,
          "log_index"},
-        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"log_index\":\"0\"}", 422,
-         "log_index"},
-        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"currency\":\"\"}", 422,
-         "currency"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\","
          "\"currency\":\"ABCDEFGHIJKLMNOPQ\"}",
          422, "currency"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"currency\":1}", 422,
          "currency"},
-        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"status\":\"\"}", 422, "status"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"status\":\"\\ud800\"}", 422,
          "status"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"to_address\":\"a b\"}", 422,
          "to_address"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"block_number\":-1}", 422,
          "block_number"},
-        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"block_number\":\"1\"}", 422,
-         "block_number"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"metadata\":[]}", 422,
          "metadata"},
         {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"metadata\":\"x\"}", 422,
          "metadata"},
+        {"{\"tx_hash\":\"a\",\"amount\":\"1e\"}", 422, "amount"},
+        {"{\"tx_hash\":\"a\",\"amount\":\"1e96\"}", 422, "amount"},
+        {"{\"tx_hash\":\"a\",\"amount\":\"123456789012345678901\"}", 422,
+         "amount"},
+        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"amount\":\"2\"}", 422, NULL},
+        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"\\u0061mount\":\"2\"}", 422,
+         NULL},
+        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"metadata\":{\"a\":1,"
+         "\"a\":1}}",
+         422, NULL},
+        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"removed\":\"yes\"}", 422,
+         "removed"},
+        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"status\":[]}", 422, "status"},
+        {"{\"tx_hash\":\"a\",\"amount\":\"1\",\"confirmations\":\"0x\"}", 422,
+         "confirmations"},
     };
     set_chains();
+    use_chain("bep20");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         CLEANUP(celery_arena_done)
         struct celery_arena arena = CELERY_ARENA_INIT;
         struct ledger_deposit d;
         struct webhook_fault fault = {0};
-        ck_assert_msg(!webhook_body_read(slice(cases[i].body), slice("bep20"),
-                                         &rules, &arena, &d, &fault),
+        ck_assert_msg(!read_one(cases[i].body, &arena, &d, &fault),
                       "accepted: %s", cases[i].body);
         ck_assert_msg(fault.status == cases[i].status, "%d for %s",
                       fault.status, cases[i].body);
@@ -152,9 +183,9 @@ static struct ledger_deposit read(const char *body, const char *chain,
 {
     struct ledger_deposit d;
     struct webhook_fault fault = {0};
-    ck_assert_msg(webhook_body_read(slice(body), slice(chain), &rules, arena,
-                                    &d, &fault),
-                  "%s: %s", body, fault.error);
+    use_chain(chain);
+    ck_assert_msg(read_one(body, arena, &d, &fault), "%s: %s", body,
+                  fault.error);
     return d;
 }
 
@@ -165,7 +196,7 @@ START_TEST(the_smallest_body_has_defaults)
     static const char body[] =
         " {\"tx_hash\":\"smoke-1\",\"amount\":\"0.0010\","
         "\"metadata\":{\"note\":\"NaN Infinity \\\" NaN\"},\"extra\":[1]} ";
-    struct ledger_deposit d = read(body, "BEP20", &arena);
+    struct ledger_deposit d = read(body, "bep20", &arena);
     ck_assert_str_eq(d.chain, "bep20");
     ck_assert_str_eq(d.tx_hash, "smoke-1");
     ck_assert_str_eq(d.amount, "0.001");
@@ -173,7 +204,7 @@ START_TEST(the_smallest_body_has_defaults)
     ck_assert_str_eq(d.user_id, "");
     ck_assert_int_eq(d.confirmations, 0);
     ck_assert_int_eq(d.confirmations_required, 3);
-    ck_assert_int_eq(d.log_index, 0);
+    ck_assert_int_eq(d.log_index, -1);
     ck_assert_int_eq(d.block_number, -1);
     ck_assert_ptr_null(d.conflict_reason);
     ck_assert(d.metadata.data[0] == '{');
@@ -254,8 +285,15 @@ START_TEST(chains_and_their_settings_are_judged)
     static const char *const names[] = {
         "",    "-a",       "a/b",
         "a b", "\xc3\xa9", "abcdefghijklmnopqrstuvwxyz0123456"};
-    static const char *const decimals[] = {
-        "", "[]", "{\"a\":19}", "{\"a\":-1}", "{\"a\":\"6\"}", "{\"a b\":6}"};
+    static const char *const decimals[] = {"",
+                                           "[]",
+                                           "{\"a\":19}",
+                                           "{\"a\":-1}",
+                                           "{\"a\":\"6\"}",
+                                           "{\"a b\":6}",
+                                           "{\"b\":6}"};
+    static const char *const lists[] = {"",    ",",      "a,",  "a,,b",
+                                        "a,A", "a:evmx", "a b", "a:"};
     struct chains some;
     char name[LEDGER_CHAIN_MAX];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -263,10 +301,114 @@ START_TEST(chains_and_their_settings_are_judged)
     ck_assert(chain_name(slice("Erc20_x-1"), name));
     ck_assert_str_eq(name, "erc20_x-1");
     for (size_t i = 0; i < sizeof decimals / sizeof decimals[0]; i++)
-        ck_assert_int_eq(chains_init(&some, decimals[i], NULL, NULL),
+        ck_assert_int_eq(chains_init(&some, "a", decimals[i], NULL, NULL),
                          CELERY_INVALID);
-    ck_assert_int_eq(chains_init(&some, NULL, "a b", NULL), CELERY_INVALID);
-    ck_assert_int_eq(chains_find(&some, "other").decimals, 18);
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        ck_assert_msg(chains_init(&some, lists[i], NULL, NULL, NULL)
+                          == CELERY_INVALID,
+                      "%s", lists[i]);
+    ck_assert_int_eq(chains_init(&some, "a", NULL, "a b", NULL),
+                     CELERY_INVALID);
+    ck_assert_int_eq(chains_init(&some, "a", NULL, "b", NULL), CELERY_INVALID);
+    ck_assert_int_eq(chains_init(&some, "A:Tron, btc", NULL, NULL, NULL),
+                     CELERY_OK);
+    ck_assert_int_eq(chains_find(&some, "a")->kind, CHAIN_TRON);
+    ck_assert_int_eq(chains_find(&some, "a")->decimals, 18);
+    ck_assert_int_eq(chains_find(&some, "btc")->kind, CHAIN_BITCOIN);
+    ck_assert_ptr_null(chains_find(&some, "other"));
+}
+END_TEST
+
+START_TEST(harmless_spellings_are_understood)
+{
+    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
+    set_chains();
+    struct ledger_deposit d =
+        read("\xef\xbb\xbf{\"tx_hash\":\"0xAB\",\"amount\":1e-7,"
+             "\"confirmations\":\"12\",\"block_number\":\"0x10\","
+             "\"log_index\":\"0x9c\",\"to_address\":\"\",\"user_id\":\"\","
+             "\"currency\":\"\",\"status\":\"\",\"chain\":\"\"}",
+             "bep20", &arena);
+    ck_assert_str_eq(d.tx_hash, "0xab");
+    ck_assert_str_eq(d.amount, "0.0000001");
+    ck_assert_int_eq(d.confirmations, 12);
+    ck_assert_int_eq(d.block_number, 16);
+    ck_assert_int_eq(d.log_index, 156);
+    ck_assert_ptr_null(d.to_address);
+    ck_assert_str_eq(d.user_id, "");
+    ck_assert_str_eq(d.currency, "USDT");
+    ck_assert_ptr_null(d.conflict_reason);
+}
+END_TEST
+
+/* What becomes of twelve confirmations under a word. */
+START_TEST(only_listed_words_are_final)
+{
+    static const struct {
+        const char *status; /* JSON */
+        int confirmations;
+        bool conflict;
+    } cases[] = {
+        {"\"confirmed\"", 12, false},
+        {"\" Confirmed \"", 12, false},
+        {"true", 12, false},
+        {"1", 12, false},
+        {"\"0x1\"", 12, false},
+        {"\"pending\"", 0, false},
+        {"\"UNCONFIRMED\"", 0, false},
+        {"\"refunded\"", 12, true},
+        {"\"orphaned\"", 12, true},
+        {"\"removed\"", 12, true},
+        {"\"chargeback\"", 12, true},
+        {"\"double_spend\"", 12, true},
+        {"\"invalid\"", 12, true},
+        {"\" failed \"", 12, true},
+        {"0", 12, true},
+        {"false", 12, true},
+        {"\"whatever\"", 12, true},
+        {"\"confirmed!\"", 12, true},
+    };
+    set_chains();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CLEANUP(celery_arena_done)
+        struct celery_arena arena = CELERY_ARENA_INIT;
+        char body[200];
+        (void)snprintf(body, sizeof body,
+                       "{\"tx_hash\":\"a\",\"amount\":\"1\","
+                       "\"confirmations\":12,\"status\":%s}",
+                       cases[i].status);
+        struct ledger_deposit d = read(body, "bep20", &arena);
+        ck_assert_msg(d.confirmations == cases[i].confirmations, "%s", body);
+        ck_assert_msg((d.conflict_reason != NULL) == cases[i].conflict, "%s",
+                      body);
+        ck_assert_int_eq(d.takes_back, cases[i].conflict);
+    }
+    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
+    struct ledger_deposit d = read("{\"tx_hash\":\"a\",\"amount\":\"1\","
+                                   "\"removed\":true}",
+                                   "bep20", &arena);
+    ck_assert(d.takes_back);
+}
+END_TEST
+
+START_TEST(a_secret_for_several_chains_needs_the_chain_in_the_body)
+{
+    CLEANUP(celery_arena_done) struct celery_arena arena = CELERY_ARENA_INIT;
+    struct ledger_deposit d;
+    struct webhook_fault fault = {0};
+    set_chains();
+    use_chain("bep20");
+    source.must_name_chain = true;
+    ck_assert(
+        !read_one("{\"tx_hash\":\"a\",\"amount\":\"1\"}", &arena, &d, &fault));
+    ck_assert_str_eq(fault.field, "chain");
+    ck_assert_int_eq(fault.status, 422);
+    ck_assert(!read_one("{\"tx_hash\":\"a\",\"amount\":\"1\",\"chain\":"
+                        "\"tron\"}",
+                        &arena, &d, &fault));
+    ck_assert(read_one("{\"tx_hash\":\"a\",\"amount\":\"1\",\"chain\":"
+                       "\"BEP20\"}",
+                       &arena, &d, &fault));
 }
 END_TEST
 
@@ -274,4 +416,6 @@ UNIT_MAIN("webhook_body", bad_bodies_are_refused,
           the_smallest_body_has_defaults, every_field_is_read,
           money_we_cannot_take_as_it_is_becomes_a_conflict,
           a_final_chain_needs_no_confirmations,
-          chains_and_their_settings_are_judged)
+          chains_and_their_settings_are_judged,
+          harmless_spellings_are_understood, only_listed_words_are_final,
+          a_secret_for_several_chains_needs_the_chain_in_the_body)
