@@ -57,6 +57,9 @@ void answer_ledger_error(const struct http_request *request,
 {
     if (status == CELERY_INVALID)
         http_problem(response, request, 422, err->msg, NULL);
+    else if (ledger_outcome_unknown(err))
+        http_unavailable_code(response, request, "outcome_unknown",
+                              "the outcome is unknown; send it again");
     else
         http_unavailable(response, request, "the ledger is not available");
 }

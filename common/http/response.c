@@ -129,11 +129,18 @@ void http_problem(struct http_response *response,
     http_problem_code(response, request, status, NULL, error, field);
 }
 
+void http_unavailable_code(struct http_response *response,
+                           const struct http_request *request, const char *code,
+                           const char *error)
+{
+    http_problem_code(response, request, 503, code, error, NULL);
+    http_response_header(response, "Retry-After", retry_after_s);
+}
+
 void http_unavailable(struct http_response *response,
                       const struct http_request *request, const char *error)
 {
-    http_problem(response, request, 503, error, NULL);
-    http_response_header(response, "Retry-After", retry_after_s);
+    http_unavailable_code(response, request, NULL, error);
 }
 
 void http_response_write(const struct http_response *response,

@@ -64,6 +64,10 @@ void http_problem(struct http_response *response,
 void http_unavailable(struct http_response *response,
                       const struct http_request *request, const char *error);
 
+void http_unavailable_code(struct http_response *response,
+                           const struct http_request *request, const char *code,
+                           const char *error);
+
 /* "Accepted" for 202. */
 const char *http_reason(int status);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/random_id.h"
 #include "base/xalloc.h"
 #include "celery/task_id.h"
@@ -14,9 +15,14 @@
 
 enum { PAGE_MAX = 500 };
 
+/* A write that failed makes the ledger not ready for this long. */
+static const int64_t failure_memory_us = 5 * USEC_PER_SEC;
+
 struct ledger {
     const struct ledger_driver *driver;
     void *impl;
+    _Atomic int64_t failed_us; /* monotonic: the last write that failed; 0: none
+                                  since one that did not */
 };
 
 static const struct ledger_driver *const drivers[] = {
@@ -83,9 +89,32 @@ enum celery_status ledger_migrate(struct ledger *ledger,
     return ledger->driver->migrate(ledger->impl, err);
 }
 
+bool ledger_outcome_unknown(const struct celery_error *err)
+{
+    return err->detail == LEDGER_DETAIL_UNKNOWN;
+}
+
+/* What came of a write. The data's own fault, a busy pool and a lock say nothing
+ * about the next one. */
+static enum celery_status note_write(struct ledger *ledger,
+                                     enum celery_status status)
+{
+    if (status == CELERY_OK)
+        ledger->failed_us = 0;
+    else if (status == CELERY_IO)
+        ledger->failed_us = clock_monotonic_us();
+    return status;
+}
+
 enum celery_status ledger_ready(struct ledger *ledger, struct celery_error *err)
 {
-    return ledger->driver->ready(ledger->impl, err);
+    enum celery_status st = ledger->driver->ready(ledger->impl, err);
+    if (st != CELERY_OK)
+        return st;
+    int64_t failed_us = ledger->failed_us;
+    if (failed_us != 0 && clock_monotonic_us() - failed_us < failure_memory_us)
+        return celery_fail(err, CELERY_IO, "the last write failed");
+    return CELERY_OK;
 }
 
 void ledger_pool_stats(struct ledger *ledger, int *ret_active, int *ret_max)
@@ -133,7 +162,7 @@ enum celery_status ledger_ingest(struct ledger *ledger,
     ledger_batch_of_deposits(batch, deposits, count, ret);
     st = ledger->driver->ingest(ledger->impl, batch, err);
     free(batch);
-    return st;
+    return note_write(ledger, st);
 }
 
 static bool is_uuid(const char *text)
@@ -226,7 +255,7 @@ enum celery_status ledger_settle(struct ledger *ledger,
         ret[where[i]] = answers[i];
     }
     free(answers);
-    return st;
+    return note_write(ledger, st);
 }
 
 enum celery_status ledger_inbox_get(struct ledger *ledger, const char *inbox_id,
@@ -370,8 +399,9 @@ enum celery_status ledger_register_user(
         return celery_fail(err, CELERY_INVALID, "user_id is no UUID");
     struct ledger_user user = {telegram_id, username,
                                user_id != NULL ? user_id : fresh};
-    return ledger->driver->register_user(ledger->impl, &user, ret_user_id,
-                                         ret_created, err);
+    return note_write(ledger, ledger->driver->register_user(ledger->impl, &user,
+                                                            ret_user_id,
+                                                            ret_created, err));
 }
 
 enum celery_status ledger_explain(struct ledger *ledger, const char *tx_id,

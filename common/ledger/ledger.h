@@ -72,9 +72,16 @@ void ledger_close(struct ledger *ledger);
 enum celery_status ledger_migrate(struct ledger *ledger,
                                   struct celery_error *err) CELERY_MUST_CHECK;
 
-/* CELERY_OK when the database answers and its schema is the one we know. */
+/* CELERY_OK when the database answers, its schema is the one we know, and a write
+ * would succeed as far as can be told: it is not read-only, SQLite's file takes a
+ * small write (at most one a second), and no deposit or user failed to be written
+ * or settled in the last seconds without a later one that was. */
 enum celery_status ledger_ready(struct ledger *ledger, struct celery_error *err)
     CELERY_MUST_CHECK;
+
+/* After a failed verb: was its statement sent, and no answer came? Then it may be
+ * done or not; sending it again is safe. */
+bool ledger_outcome_unknown(const struct celery_error *err);
 
 void ledger_pool_stats(struct ledger *ledger, int *ret_active, int *ret_max);
 

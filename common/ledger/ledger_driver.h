@@ -11,6 +11,10 @@
 #include "ledger/ledger.h"
 #include "ledger/ledger_batch.h"
 
+/* celery_error's detail for "sent, and no answer came": SQLSTATE 08007, transaction
+ * resolution unknown, as pg_sqlstate() packs it. */
+enum { LEDGER_DETAIL_UNKNOWN = 8 * 36 * 36 * 36 + 7 };
+
 struct ledger_sweep {
     double grace_s;
     double first_s;

@@ -15,6 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 OF_STATUS = re.compile(r'\{(\d{3}), "[^"]+", "(\w+)"\}')
 # http_problem_code(response, request, 403, "scope", …)
 CALL = re.compile(r'http_problem_code\(\s*&?\w+,\s*&?\w+,\s*(\d{3}),\s*"(\w+)"')
+# http_unavailable_code(response, request, "outcome_unknown", …): always 503
+UNAVAILABLE = re.compile(r'http_unavailable_code\(\s*&?\w+,\s*&?\w+,\s*()"(\w+)"')
 # struct http_problem problem = {409, "user_taken", …}; {.status = 409, .code = "user_taken"}
 STRUCT = re.compile(r'struct http_problem \w+ = \{\s*(?:\.status = )?(\d{3}),\s*(?:\.code = )?"(\w+)"')
 ROW = re.compile(r"^\| `(\w+)` \| (\d{3}) \|", re.M)
@@ -23,8 +25,8 @@ ROW = re.compile(r"^\| `(\w+)` \| (\d{3}) \|", re.M)
 def in_sources(texts):
     found = set()
     for text in texts:
-        for pattern in (OF_STATUS, CALL, STRUCT):
-            found |= {(code, int(status)) for status, code in pattern.findall(text)}
+        for pattern in (OF_STATUS, CALL, UNAVAILABLE, STRUCT):
+            found |= {(code, int(status or 503)) for status, code in pattern.findall(text)}
     return found
 
 
@@ -52,6 +54,8 @@ def self_test():
     assert len(compare(good, rows.replace("403", "401"))) == 2
     assert len(compare(good[:2], rows)) == 1
     assert len(compare(good, rows + rows)) == 1
+    away = ['http_unavailable_code(response, request,\n "gone", "x");']
+    assert compare(away, "| `gone` | 503 | x |\n") == [] and len(compare(away, "")) == 1
 
 
 def main():

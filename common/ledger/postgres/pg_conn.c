@@ -317,6 +317,15 @@ static int send(PGconn *pg, const char *sql, const struct pg_params *params)
                              0);
 }
 
+/* The server has the whole statement; what it did with it is not known, unless it
+ * said why it did nothing. 57P02 is a crash, which may come after the commit. */
+static void mark_unknown(struct celery_error *err)
+{
+    if (err != NULL
+        && (err->detail == 0 || err->detail == pg_sqlstate("57P02")))
+        err->detail = pg_sqlstate("08007");
+}
+
 enum celery_status pg_exec(struct pg_conn *conn, const char *sql,
                            const struct pg_params *params, PGresult **ret,
                            struct celery_error *err)
@@ -327,10 +336,13 @@ enum celery_status pg_exec(struct pg_conn *conn, const char *sql,
     if (send(conn->pg, sql, params) == 0)
         return fail(err, CELERY_IO, NULL, PQerrorMessage(conn->pg));
     enum celery_status st = flush(conn, deadline_us, err);
-    if (st == CELERY_OK)
-        st = collect(conn, deadline_us, ret, err);
+    if (st != CELERY_OK)
+        return st;
+    st = collect(conn, deadline_us, ret, err);
     if (st == CELERY_OK)
         conn->fresh = false;
+    else
+        mark_unknown(err);
     return st;
 }
 

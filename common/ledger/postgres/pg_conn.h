@@ -46,7 +46,8 @@ bool pg_conn_alive(struct pg_conn *conn);
 
 /* Executes one statement with params, or with params NULL one or more plain
  * ones, whose last result counts; the caller clears *ret. err->detail is the
- * SQLSTATE as pg_sqlstate() packs it. After a failure that is not the
+ * SQLSTATE as pg_sqlstate() packs it; 08007 when the statement was sent and no
+ * answer came: it may be done or not. After a failure that is not the
  * statement's own the connection is broken: pg_conn_alive() is false. */
 enum celery_status pg_exec(struct pg_conn *conn, const char *sql,
                            const struct pg_params *params, PGresult **ret,

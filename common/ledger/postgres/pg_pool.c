@@ -170,6 +170,7 @@ static enum celery_status run(struct pg_pool *pool, const char *sql,
     struct celery_error why = {0};
     enum celery_status st = CELERY_OK;
     bool reconnected = false;
+    bool unknown = false;
     for (unsigned tries = 1;; tries++) {
         struct pg_conn *conn = NULL;
         st = pg_pool_borrow(pool, &conn, &why);
@@ -183,6 +184,7 @@ static enum celery_status run(struct pg_pool *pool, const char *sql,
         pg_pool_return(pool, conn);
         if (st == CELERY_OK)
             return CELERY_OK;
+        unknown = unknown || why.detail == pg_sqlstate("08007");
         if (dead && kept && !late && !reconnected) {
             reconnected = true;
             drop_idle(pool);
@@ -192,6 +194,9 @@ static enum celery_status run(struct pg_pool *pool, const char *sql,
             break;
         }
     }
+    /* That a later try failed says nothing about one that was sent. */
+    if (unknown)
+        why.detail = pg_sqlstate("08007");
     if (err != NULL)
         *err = why;
     return st;
