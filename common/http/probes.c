@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/probes.h"
 
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "log/log.h"
 #include "metrics/metrics.h"
+
+enum { LOG_EVERY_US = 10000000 };
 
 void probe_healthz(void *arg, struct http_request *request,
                    struct http_response *response)
@@ -20,16 +26,29 @@ void probe_metrics(void *arg, struct http_request *request,
     metrics_write(&response->body);
 }
 
+/* Strangers learn one word, the log the rest; probes come every few seconds. */
+static void log_reason(const struct celery_error *err)
+{
+    static _Atomic int64_t logged_us;
+    int64_t now_us = clock_monotonic_us();
+    int64_t before_us = logged_us;
+    if ((before_us == 0 || now_us - before_us >= LOG_EVERY_US)
+        && atomic_compare_exchange_strong(&logged_us, &before_us, now_us))
+        LOG_EVENT(LOG_LEVEL_WARNING, "not_ready", LOG_STR("error", err->msg));
+}
+
 void probe_answer_ready(probe_ready_fn ready, void *arg,
                         const struct http_request *request,
                         struct http_response *response)
 {
     struct celery_error err = {0};
-    if (ready(arg, &err) == CELERY_OK)
+    if (ready(arg, &err) == CELERY_OK) {
         celery_buf_append(&response->body,
                           CELERY_STR("{\"status\":\"ready\"}"));
-    else
-        http_unavailable(response, request, err.msg);
+        return;
+    }
+    log_reason(&err);
+    http_unavailable(response, request, "unavailable");
 }
 
 static void readyz(void *arg, struct http_request *request,

@@ -19,7 +19,8 @@ void probe_healthz(void *arg, struct http_request *request,
 void probe_metrics(void *arg, struct http_request *request,
                    struct http_response *response);
 
-/* For the /readyz handler: asks ready(arg) and fills the response. */
+/* For the /readyz handler: asks ready(arg) and fills the response. Why not is
+ * logged as not_ready, every 10 s at most; the answer does not tell. */
 void probe_answer_ready(probe_ready_fn ready, void *arg,
                         const struct http_request *request,
                         struct http_response *response);

@@ -103,17 +103,28 @@ static enum celery_status pg_migrate(void *impl, struct celery_error *err)
     return st;
 }
 
+/* A standby, and a primary whose administrator stopped the writes, answer reads as
+ * ever. */
 static enum celery_status pg_ready(void *impl, struct celery_error *err)
 {
     CLEANUP(pg_params_done) struct pg_params params = PG_PARAMS_INIT;
     PGresult *result = NULL;
     enum celery_status st =
-        pg_run(impl, "SELECT COALESCE(max(version), 0) FROM schema_migrations",
+        pg_run(impl,
+               "SELECT COALESCE(max(version), 0), pg_is_in_recovery(),"
+               " current_setting('transaction_read_only')::boolean"
+               " FROM schema_migrations",
                &params, &result, err);
     if (st != CELERY_OK)
         return st;
     int version = (int)pg_int(result, 0, 0);
+    bool standby = pg_bool(result, 0, 1);
+    bool read_only = pg_bool(result, 0, 2);
     PQclear(result);
+    if (standby || read_only)
+        return celery_fail(err, CELERY_IO, "PostgreSQL takes no writes: %s",
+                           standby ? "it is a standby"
+                                   : "default_transaction_read_only is on");
     return migrate_check(version, postgres_migrations_count, err);
 }
 

@@ -23,7 +23,8 @@ enum {
     BUSY_WAIT_MIN_US = 200,
     BUSY_WAIT_MAX_US = 1500,
     STATEMENTS_MAX = 40,
-    READERS_MAX = 16
+    READERS_MAX = 16,
+    PROBE_EVERY_US = 1000000
 };
 
 struct sqlite_conn {
@@ -33,6 +34,7 @@ struct sqlite_conn {
         sqlite3_stmt *stmt;
     } statements[STATEMENTS_MAX];
     size_t count;
+    int changes; /* of all its transactions before this one */
 };
 
 struct sqlite_db {
@@ -43,6 +45,7 @@ struct sqlite_db {
     pthread_cond_t reader_freed;
     struct sqlite_conn *writer; /* used by who set writing */
     bool writing;
+    int64_t written_us; /* monotonic: the last commit that changed something */
     struct sqlite_conn *idle[READERS_MAX];
     int idle_count;
     int readers_out;
@@ -271,6 +274,7 @@ enum celery_status sqlite_begin(struct sqlite_db *db, struct sqlite_conn **ret,
         give_writer(db);
         return st;
     }
+    db->writer->changes = sqlite3_total_changes(db->writer->db);
     *ret = db->writer;
     return CELERY_OK;
 }
@@ -279,6 +283,13 @@ static void reset_all(struct sqlite_conn *conn)
 {
     for (size_t i = 0; i < conn->count; i++)
         (void)sqlite3_reset(conn->statements[i].stmt);
+}
+
+static void note_written(struct sqlite_db *db)
+{
+    lock_acquire(&db->lock);
+    db->written_us = clock_monotonic_us();
+    lock_release(&db->lock);
 }
 
 enum celery_status sqlite_commit(struct sqlite_db *db, struct sqlite_conn *conn,
@@ -290,6 +301,8 @@ enum celery_status sqlite_commit(struct sqlite_db *db, struct sqlite_conn *conn,
     FAILPOINT("after-commit");
     if (st != CELERY_OK)
         (void)!sqlite_script(conn, "ROLLBACK", NULL);
+    else if (sqlite3_total_changes(conn->db) != conn->changes)
+        note_written(db);
     give_writer(db);
     return st;
 }
@@ -299,6 +312,28 @@ void sqlite_rollback(struct sqlite_db *db, struct sqlite_conn *conn)
     reset_all(conn);
     (void)!sqlite_script(conn, "ROLLBACK", NULL);
     give_writer(db);
+}
+
+enum celery_status sqlite_probe_write(struct sqlite_db *db,
+                                      struct celery_error *err)
+{
+    static const char sql[] = "UPDATE write_probe SET at = ?1";
+    struct sqlite_conn *conn = NULL;
+    lock_acquire(&db->lock);
+    int64_t written_us = db->written_us;
+    lock_release(&db->lock);
+    if (written_us != 0 && clock_monotonic_us() - written_us < PROBE_EVERY_US)
+        return CELERY_OK;
+    enum celery_status st = sqlite_begin(db, &conn, err);
+    if (st != CELERY_OK)
+        return st;
+    sqlite3_stmt *stmt = sqlite_statement(conn, sql);
+    sqlite_bind_number(stmt, 1, clock_wall_us());
+    st = sqlite_step_done(conn, stmt, err);
+    if (st == CELERY_OK)
+        return sqlite_commit(db, conn, err);
+    sqlite_rollback(db, conn);
+    return st;
 }
 
 static bool take_reader(struct sqlite_db *db, struct sqlite_conn **ret)

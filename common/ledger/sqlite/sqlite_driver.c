@@ -119,9 +119,9 @@ static enum celery_status ready(void *impl, struct celery_error *err)
     if (st == CELERY_OK && row)
         version = sqlite3_column_int(stmt, 0);
     sqlite_end_read(impl, conn);
-    if (st != CELERY_OK)
-        return st;
-    return migrate_check(version, sqlite_migrations_count, err);
+    if (st == CELERY_OK)
+        st = migrate_check(version, sqlite_migrations_count, err);
+    return st == CELERY_OK ? sqlite_probe_write(impl, err) : st;
 }
 
 const struct ledger_driver sqlite_driver = {
