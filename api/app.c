@@ -34,6 +34,7 @@ struct app {
     struct deposit_monitor *monitor;
     struct http_server *server;
     char *origin;
+    char currency[LEDGER_CURRENCY_MAX];
     int signal_fd;
     bool migrated;
 };
@@ -143,6 +144,11 @@ static bool guard(void *arg, const struct http_route *route,
     struct secrets *secrets = secrets_hold(&api->secrets);
     bool passes = auth_guard(&secrets->auth, route, request, response);
     secrets_release(&api->secrets, secrets);
+    /* The open routes read no query; a webhook's sender may have one of its own. */
+    if (!passes || route->flags == ROUTE_OPEN)
+        return passes;
+    passes = check_parameters(request, response);
+    response->close = !passes && route->body_limit > 0; /* it was not read */
     return passes;
 }
 
@@ -171,7 +177,8 @@ static enum celery_status read_rules(struct app *app, struct celery_error *err)
         return st;
     secret_store_init(&api->secrets, secrets);
     api->allow_unsigned = conf_bool(app->conf, "WEBHOOK_ALLOW_UNSIGNED");
-    api->rules.currency = conf_text(app->conf, "CURRENCY");
+    ledger_currency_fold(conf_text(app->conf, "CURRENCY"), app->currency);
+    api->rules.currency = app->currency;
     api->rules.confirmations_required =
         conf_int(app->conf, "CONFIRMATION_THRESHOLD");
     return CELERY_OK;

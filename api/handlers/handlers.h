@@ -7,6 +7,7 @@
 #define HANDLERS_HANDLERS_H
 
 #include "api.h"
+#include "query.h"
 
 /* webhooks.c */
 void webhook_register_metrics(void);
@@ -49,25 +50,35 @@ void handle_openapi(void *arg, struct http_request *request,
 void handle_page(void *arg, struct http_request *request,
                  struct http_response *response);
 
+/* parameters.c */
+
 /* Who sends the request, by the tokens in force. */
 struct auth_caller caller_of(struct api *api,
                              const struct http_request *request);
 
-/* A query parameter into ret_text; NULL when it is absent. false: it was too
- * long, the response says so. */
-bool query_text(const struct http_request *request, const char *name,
-                char *ret_text, size_t size, const char **ret,
+/* The query's parameters, each once and of text; the caller calls query_done().
+ * false: the response says what is wrong. */
+bool read_query(const struct http_request *request, struct query *ret,
+                struct http_response *response);
+
+/* Are the query and the parts of the path text? When not, the response says
+ * which is not. */
+bool check_parameters(const struct http_request *request,
+                      struct http_response *response);
+
+/* A parameter of fewer than size bytes, borrowed from query; NULL when it is
+ * absent. false: it is empty or too long, the response says so. */
+bool query_text(const struct http_request *request, const struct query *query,
+                const char *name, size_t size, const char **ret,
                 struct http_response *response);
 
 /* A part of the path into ret_text; false when it does not fit. */
 bool path_text(const struct http_request *request, const char *name,
                char *ret_text, size_t size);
 
-/* Answers for a ledger that failed: 422 for what the caller asked wrongly, else
- * 503. */
+/* Answers 503 for a ledger that failed. */
 void answer_ledger_error(const struct http_request *request,
                          struct http_response *response,
-                         enum celery_status status,
                          const struct celery_error *err);
 
 #endif /* HANDLERS_HANDLERS_H */

@@ -1,83 +1,55 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GET /api/v1/transactions and one of them; the small helpers of all handlers
- * that read parameters.
+ * GET /api/v1/transactions and one of them.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
+#include "base/ascii.h"
+#include "base/cleanup.h"
+#include "celery/task_id.h"
 #include "handlers/handlers.h"
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 500 };
+enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 500, PARAMETER_MAX = 128 };
 
-struct auth_caller caller_of(struct api *api,
-                             const struct http_request *request)
-{
-    struct secrets *secrets = secrets_hold(&api->secrets);
-    struct auth_caller caller = auth_identify(&secrets->auth, request);
-    secrets_release(&api->secrets, secrets);
-    return caller;
-}
+/* What a query asks for; the texts borrow from it, but for the hash. */
+struct asked {
+    struct ledger_query query;
+    char tx_hash[LEDGER_HASH_MAX];
+};
 
-bool query_text(const struct http_request *request, const char *name,
-                char *ret_text, size_t size, const char **ret,
-                struct http_response *response)
+static bool is_state(const char *text)
 {
-    bool fits = true;
-    *ret = NULL;
-    if (!http_query(request, name, ret_text, size, &fits))
-        return true;
-    if (!fits) {
-        http_problem(response, request, 422, "parameter is too long", name);
-        return false;
+    for (int state = 0; state < LEDGER_STATE_COUNT; state++) {
+        if (strcmp(text, ledger_state_name((enum ledger_state)state)) == 0)
+            return true;
     }
-    if (ret_text[0] != '\0')
-        *ret = ret_text;
-    return true;
+    return false;
 }
 
-bool path_text(const struct http_request *request, const char *name,
-               char *ret_text, size_t size)
+/* 0x and hexadecimal digits are kept in lower case: either spelling is one
+ * deposit. */
+static void fold_hash(const char *text, char ret[LEDGER_HASH_MAX])
 {
-    struct celery_str part = http_param(request, name);
-    if (part.len >= size)
-        return false;
-    memcpy(ret_text, part.data, part.len);
-    ret_text[part.len] = '\0';
-    return true;
+    bool hex = text[0] == '0' && ascii_lower(text[1]) == 'x' && text[2] != '\0'
+            && text[2 + strspn(text + 2, "0123456789abcdefABCDEF")] == '\0';
+    (void)snprintf(ret, LEDGER_HASH_MAX, "%s", text);
+    for (char *p = ret; hex && *p != '\0'; p++)
+        *p = ascii_lower(*p);
 }
 
-void answer_ledger_error(const struct http_request *request,
-                         struct http_response *response,
-                         enum celery_status status,
-                         const struct celery_error *err)
-{
-    if (status == CELERY_INVALID)
-        http_problem(response, request, 422, err->msg, NULL);
-    else if (ledger_outcome_unknown(err))
-        http_unavailable_code(response, request, "outcome_unknown",
-                              "the outcome is unknown; send it again");
-    else
-        http_unavailable(response, request, "the ledger is not available");
-}
-
-static bool read_limit(const struct http_request *request, int *ret,
+static bool read_limit(const struct http_request *request,
+                       const struct query *query, int *ret,
                        struct http_response *response)
 {
-    char text[16];
-    const char *given = NULL;
-    char *end = NULL;
+    const char *given = query_get(query, "limit");
     *ret = LIMIT_DEFAULT;
-    if (!query_text(request, "limit", text, sizeof text, &given, response))
-        return false;
-    if (given == NULL)
+    if (given == NULL || *given == '\0')
         return true;
-    errno = 0;
-    long n = strtol(given, &end, 10);
-    if (errno != 0 || *end != '\0' || n < 1 || n > LIMIT_MAX) {
+    size_t digits = strspn(given, "0123456789");
+    long n = digits <= 3 ? strtol(given, NULL, 10) : 0;
+    if (given[digits] != '\0' || n < 1 || n > LIMIT_MAX) {
         http_problem(response, request, 422, "limit must be 1 to 500", "limit");
         return false;
     }
@@ -85,30 +57,58 @@ static bool read_limit(const struct http_request *request, int *ret,
     return true;
 }
 
+static bool read_filters(const struct http_request *request,
+                         const struct query *query, struct asked *ret,
+                         struct http_response *response)
+{
+    struct ledger_query *q = &ret->query;
+    if (!query_text(request, query, "user_id", PARAMETER_MAX, &q->user_id,
+                    response)
+        || !query_text(request, query, "state", PARAMETER_MAX, &q->state,
+                       response)
+        || !query_text(request, query, "tx_hash", LEDGER_HASH_MAX, &q->tx_hash,
+                       response))
+        return false;
+    if (q->user_id != NULL
+        && !celery_task_id_valid(
+            (struct celery_str){q->user_id, strlen(q->user_id)})) {
+        http_problem(response, request, 422, "user_id must be a UUID",
+                     "user_id");
+        return false;
+    }
+    if (q->state != NULL && !is_state(q->state)) {
+        http_problem(response, request, 422, "there is no such state", "state");
+        return false;
+    }
+    if (q->tx_hash != NULL) {
+        fold_hash(q->tx_hash, ret->tx_hash);
+        q->tx_hash = ret->tx_hash;
+    }
+    return true;
+}
+
 void handle_transactions(void *arg, struct http_request *request,
                          struct http_response *response)
 {
     struct api *api = arg;
-    struct ledger_query query = {0};
+    CLEANUP(query_done) struct query query = {.text = NULL};
+    struct asked asked = {.query = {.limit = LIMIT_DEFAULT}};
     struct celery_error err = {0};
-    char user_id[64];
-    char state[32];
-    char tx_hash[LEDGER_HASH_MAX];
-    char cursor[128];
-    if (!query_text(request, "user_id", user_id, sizeof user_id, &query.user_id,
-                    response)
-        || !query_text(request, "state", state, sizeof state, &query.state,
-                       response)
-        || !query_text(request, "tx_hash", tx_hash, sizeof tx_hash,
-                       &query.tx_hash, response)
-        || !query_text(request, "cursor", cursor, sizeof cursor, &query.cursor,
-                       response)
-        || !read_limit(request, &query.limit, response))
+    if (!read_query(request, &query, response)
+        || !read_filters(request, &query, &asked, response)
+        || !read_limit(request, &query, &asked.query.limit, response))
         return;
+    /* An empty one is the first page's: a loop over pages begins with it. */
+    const char *cursor = query_get(&query, "cursor");
+    if (cursor != NULL && *cursor != '\0')
+        asked.query.cursor = cursor;
     enum celery_status st =
-        ledger_transactions(api->ledger, &query, &response->body, &err);
-    if (st != CELERY_OK)
-        answer_ledger_error(request, response, st, &err);
+        ledger_transactions(api->ledger, &asked.query, &response->body, &err);
+    if (st == CELERY_INVALID)
+        http_problem_code(response, request, 400, "parameter",
+                          "cursor must be a next_cursor", "cursor");
+    else if (st != CELERY_OK)
+        answer_ledger_error(request, response, &err);
 }
 
 void handle_transaction(void *arg, struct http_request *request,
@@ -123,7 +123,7 @@ void handle_transaction(void *arg, struct http_request *request,
         st = ledger_transaction(api->ledger, tx_id, &response->body, &found,
                                 &err);
     if (st != CELERY_OK)
-        answer_ledger_error(request, response, st, &err);
+        answer_ledger_error(request, response, &err);
     else if (!found)
         http_problem(response, request, 404, "no such transaction", "tx_id");
 }

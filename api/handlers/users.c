@@ -154,7 +154,7 @@ void handle_register(void *arg, struct http_request *request,
         api->ledger, registration.telegram_id, registration.username,
         chosen ? registration.user_id : NULL, user_id, &created, &err);
     if (st != CELERY_OK)
-        answer_ledger_error(request, response, st, &err);
+        answer_ledger_error(request, response, &err);
     else if (!created)
         answer_taken(request, &caller, user_id, response);
     else

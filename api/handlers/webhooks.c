@@ -294,7 +294,7 @@ static bool store(struct api *api, const struct http_request *request,
     if (st == CELERY_TOO_LARGE)
         http_unavailable(response, request, "too many webhooks are waiting");
     else
-        answer_ledger_error(request, response, CELERY_IO, &err);
+        answer_ledger_error(request, response, &err);
     return false;
 }
 

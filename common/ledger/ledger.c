@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/random_id.h"
 #include "base/xalloc.h"
@@ -322,6 +323,9 @@ enum celery_status ledger_check(struct ledger *ledger, struct ledger_check *ret,
     return ledger->driver->check(ledger->impl, ret, err);
 }
 
+/* The end of the year 9999; databases' times end later than that. */
+static const int64_t cursor_last_us = INT64_C(253402300799999999);
+
 static enum celery_status read_cursor(const char *cursor,
                                       struct ledger_page *page,
                                       struct celery_error *err)
@@ -330,7 +334,7 @@ static enum celery_status read_cursor(const char *cursor,
     errno = 0;
     long long us = strtoll(cursor, &end, 10);
     if (errno != 0 || end == cursor || *end != '.' || !is_uuid(end + 1)
-        || us < 0 || cursor[0] < '0' || cursor[0] > '9')
+        || us < 0 || us > cursor_last_us || cursor[0] < '0' || cursor[0] > '9')
         return celery_fail(err, CELERY_INVALID, "not a cursor of ours");
     page->before_us = us;
     memcpy(page->before_id, end + 1, LEDGER_ID_MAX);
@@ -374,12 +378,21 @@ enum celery_status ledger_transaction(struct ledger *ledger, const char *tx_id,
                                        err);
 }
 
+void ledger_currency_fold(const char *text, char ret[LEDGER_CURRENCY_MAX])
+{
+    size_t i = 0;
+    for (; text[i] != '\0' && i < LEDGER_CURRENCY_MAX - 1; i++)
+        ret[i] = ascii_upper(text[i]);
+    ret[i] = '\0';
+}
+
 enum celery_status ledger_wallet(struct ledger *ledger, const char *user_id,
                                  const char *currency,
-                                 struct celery_buf *ret_json, bool *ret_found,
+                                 struct celery_buf *ret_json,
+                                 struct ledger_wallet_found *ret_found,
                                  struct celery_error *err)
 {
-    *ret_found = false;
+    *ret_found = (struct ledger_wallet_found){.user = false};
     if (!is_uuid(user_id))
         return CELERY_OK;
     return ledger->driver->wallet(ledger->impl, user_id, currency, ret_json,

@@ -321,7 +321,8 @@ struct ledger_query {
 };
 
 /* Appends {"transactions":[…],"next_cursor":…}, newest first (design §2). A
- * cursor we did not make is CELERY_INVALID. */
+ * cursor we did not make is CELERY_INVALID, and so are a limit, a state and a
+ * user_id that are none. */
 enum celery_status ledger_transactions(struct ledger *ledger,
                                        const struct ledger_query *query,
                                        struct celery_buf *ret_json,
@@ -334,10 +335,22 @@ enum celery_status ledger_transaction(struct ledger *ledger, const char *tx_id,
                                       bool *ret_found, struct celery_error *err)
     CELERY_MUST_CHECK;
 
-/* Appends the wallet's object as the API answers it. */
+/* A currency's name as the ledger keeps it: ASCII letters in upper case, cut
+ * where it is too long. */
+void ledger_currency_fold(const char *text, char ret[LEDGER_CURRENCY_MAX]);
+
+struct ledger_wallet_found {
+    bool user; /* false: no such user, nothing was appended */
+    bool used; /* the user has a wallet or a deposit in this currency; else the
+                  balances are zeros */
+};
+
+/* Appends the wallet's object as the API answers it. currency as the ledger keeps
+ * it, in upper case. */
 enum celery_status ledger_wallet(struct ledger *ledger, const char *user_id,
                                  const char *currency,
-                                 struct celery_buf *ret_json, bool *ret_found,
+                                 struct celery_buf *ret_json,
+                                 struct ledger_wallet_found *ret_found,
                                  struct celery_error *err) CELERY_MUST_CHECK;
 
 /* Makes the user; *ret_created false when the telegram id or the username, in

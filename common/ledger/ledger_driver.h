@@ -106,7 +106,8 @@ struct ledger_driver {
                                       struct celery_error *err);
     enum celery_status (*wallet)(void *impl, const char *user_id,
                                  const char *currency,
-                                 struct celery_buf *ret_json, bool *ret_found,
+                                 struct celery_buf *ret_json,
+                                 struct ledger_wallet_found *ret_found,
                                  struct celery_error *err);
     enum celery_status (*register_user)(void *impl,
                                         const struct ledger_user *user,

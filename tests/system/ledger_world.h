@@ -213,10 +213,10 @@ static inline void expect_balance(const char *user_id, const char *balance)
 {
     CLEANUP(celery_buf_done) struct celery_buf json = CELERY_BUF_INIT;
     char want[128];
-    bool found = false;
+    struct ledger_wallet_found found = {.user = false};
     (void)snprintf(want, sizeof want, "\"deposit_balance\": \"%s\"", balance);
     OK(ledger_wallet(ledger, user_id, "USDT", &json, &found, err));
-    ck_assert(found);
+    ck_assert(found.user);
     ck_assert_msg(strstr(json.data, want) != NULL, "%s in %s", want, json.data);
 }
 

@@ -404,9 +404,52 @@ class Common:
             seen += [row["tx_id"] for row in page["transactions"]]
             cursor = page["next_cursor"]
         self.assertEqual(seen, ids[::-1])
-        for query in ("limit=0", "limit=501", "limit=x", "cursor=x", "cursor=1.x", "state=x", "user_id=x", "limit=" + "1" * 99):
-            self.assertEqual(self.api.call("GET", "/api/v1/transactions?" + query)[0], 422, query)
+        for query in ("limit=0", "limit=501", "limit=x", "limit=%2B5", "limit=+5", "state=x", "user_id=x", "limit=" + "1" * 99):
+            answer = self.api.call("GET", "/api/v1/transactions?" + query)
+            self.assertEqual((answer[0], answer[1]["field"]), (422, query.split("=")[0]), query)
+        some = str(uuid.uuid4())
+        for query in ("cursor=x", "cursor=1.x", f"cursor=9223372036854775807.{some}", f"cursor=99999999999999999999.{some}",
+                      f"cursor=253402300800000000.{some}", "tx_hash=%ff", "user_id=%ff", "state=%c3", "cursor=%ed%a0%80",
+                      "tx_hash=a%00b", "tx_hash=%4", "unknown=%ff", "user_id=", "user_id", "state=", "tx_hash=",
+                      f"user_id={some}&user_id={some}", f"user_id={some}&user%5Fid={some}", "limit=1&limit=2"):
+            answer = self.api.call("GET", "/api/v1/transactions?" + query)
+            self.problem(answer, 400, "", query.split("=")[0])
+            self.assertEqual(answer[1]["code"], "parameter")
+        for query in (f"cursor=253402300799999999.{some}", "unknown=1", "limit=", "cursor=", f"user%5Fid={some}"):
+            self.assertEqual(self.api.call("GET", "/api/v1/transactions?" + query)[0], 200, query)
+        self.assertEqual(self.api.call("GET", f"/api/v1/transactions?user%5Fid={some}")[1]["transactions"], [])
+        for path, field in (("/api/v1/transactions/%ff", "tx_id"), ("/api/v1/wallets/%ff", "user_id"),
+                            ("/api/v1/tasks/%ff", "id")):
+            self.problem(self.api.call("GET", path), 400, "UTF-8", field)
+        self.problem(self.api.call("GET", f"/api/v1/transactions/{some}?x=%ff"), 400, "UTF-8", "x")
         self.problem(self.api.call("GET", "/api/v1/transactions/" + str(uuid.uuid4())), 404, "no such", "tx_id")
+
+    def test_either_spelling_finds_a_deposit(self):
+        name = "0x" + uuid.uuid4().hex.upper() + "AbC1"
+        tx_id = self.api.hook(self.unique(tx_hash=name))[1]["tx_id"]
+        for spelling in (name, name.lower(), name.upper(), "0X" + name[2:].lower()):
+            page = self.api.call("GET", "/api/v1/transactions?tx_hash=" + spelling)[1]
+            self.assertEqual([row["tx_id"] for row in page["transactions"]], [tx_id], spelling)
+        other = "Sig" + uuid.uuid4().hex
+        self.api.hook(self.unique(tx_hash=other))
+        self.assertEqual(len(self.api.call("GET", "/api/v1/transactions?tx_hash=" + other)[1]["transactions"]), 1)
+        self.assertEqual(self.api.call("GET", "/api/v1/transactions?tx_hash=" + other.lower())[1]["transactions"], [])
+
+    def test_currencies_in_any_case(self):
+        document = json.dumps({"username": "u" + uuid.uuid4().hex[:12]})
+        user = self.api.call("POST", "/api/v1/register", document, {"Content-Type": "application/json"})[1]["user_id"]
+        path = f"/api/v1/wallets/{user}"
+        for query in ("", "?currency=USDT", "?currency=usdt", "?currency=Usdt"):
+            status, body, _ = self.api.call("GET", path + query)
+            self.assertEqual((status, body["currency"], body["total_balance"]), (200, "USDT", "0"), query)
+        answer = self.api.call("GET", path + "?currency=dai")
+        self.problem(answer, 404, "nothing in this currency", "currency")
+        self.assertEqual(answer[1]["code"], "currency")
+        self.api.hook(self.unique(user_id=user, currency="dai"))
+        self.assertEqual(self.api.call("GET", path + "?currency=Dai")[1]["currency"], "DAI")
+        for query in ("?currency=%ff", "?currency=", "?currency", "?currency=DAI&currency=DAI"):
+            self.problem(self.api.call("GET", path + query), 400, "", "currency")
+        self.problem(self.api.call("GET", path + "?currency=" + "x" * 17), 422, "too long", "currency")
 
     def test_sixty_four_connections(self):
         hashes = [uuid.uuid4().hex for _ in range(320)]
@@ -682,6 +725,16 @@ class Settings(unittest.TestCase):
         status, result, _ = api.call("GET", "/api/v1/tasks/" + body["task_id"])
         self.assertEqual((status, result["status"], result["result"]), (200, "PENDING", None))
         self.assertEqual(api.call("GET", "/api/v1/tasks/x")[0], 404)
+
+    def test_the_default_currency_is_kept_in_upper_case(self):
+        api = Api(self.folder, f"sqlite://{self.folder}/c.db", CURRENCY="usdt")
+        self.addCleanup(api.close)
+        user = api.call("POST", "/api/v1/register", json.dumps({"username": "currency"}),
+                        {"Content-Type": "application/json"})[1]["user_id"]
+        tx_id = api.hook({"tx_hash": "0xcc", "amount": "2", "user_id": user, "confirmations": 9})[1]["tx_id"]
+        self.assertEqual(api.call("GET", f"/api/v1/transactions/{tx_id}")[1]["currency"], "USDT")
+        for query in ("", "?currency=usdt"):
+            self.assertEqual(api.call("GET", f"/api/v1/wallets/{user}{query}")[1]["currency"], "USDT")
 
     def test_unsigned_webhooks_only_when_allowed(self):
         api = Api(self.folder, f"sqlite://{self.folder}/u.db", WEBHOOK_SECRET="", WEBHOOK_ALLOW_UNSIGNED="1")

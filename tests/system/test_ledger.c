@@ -8,6 +8,15 @@
 
 enum { THREADS = 8, DEPOSITS = 200 };
 
+static bool is_used(const char *currency)
+{
+    CLEANUP(celery_buf_done) struct celery_buf json = CELERY_BUF_INIT;
+    struct ledger_wallet_found found = {.user = false};
+    OK(ledger_wallet(ledger, user, currency, &json, &found, err));
+    ck_assert(found.user);
+    return found.used;
+}
+
 /* --- scenarios ---------------------------------------------------------- */
 
 static void credits_once(void)
@@ -299,6 +308,46 @@ static void names_that_collide_are_kept_and_told_of(void)
            " SELECT NULL, 'x', NULL WHERE NOT EXISTS (SELECT 1 FROM told)");
 }
 
+static void a_currency_is_used_from_the_first_deposit_on(void)
+{
+    struct ledger_deposit d = deposit("0xdai", "2");
+    char folded[LEDGER_CURRENCY_MAX];
+    ledger_currency_fold("dai", d.currency);
+    ck_assert(!is_used("USDT"));
+    ck_assert(!is_used("DAI"));
+    struct ledger_ingested stored = ingest(&d);
+    ck_assert(is_used("DAI"));
+    (void)settle(stored.tx_id);
+    ck_assert(is_used("DAI"));
+    ck_assert(!is_used("dai"));
+    ck_assert(!is_used("USDT"));
+    ledger_currency_fold("a2345678901234567890", folded);
+    ck_assert_str_eq(folded, "A234567890123456");
+}
+
+static void a_cursor_ends_with_time(void)
+{
+    CLEANUP(celery_buf_done) struct celery_buf json = CELERY_BUF_INIT;
+    struct ledger_query query = {.limit = 1};
+    struct celery_error why = {0};
+    static const char *const bad[] = {
+        "9223372036854775807.00000000-0000-4000-8000-000000000001",
+        "253402300800000000.00000000-0000-4000-8000-000000000001",
+        "99999999999999999999.00000000-0000-4000-8000-000000000001",
+        "-1.00000000-0000-4000-8000-000000000001",
+        " 1.00000000-0000-4000-8000-000000000001",
+        "1.x",
+        "x",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        query.cursor = bad[i];
+        ck_assert_int_eq(ledger_transactions(ledger, &query, &json, &why),
+                         CELERY_INVALID);
+    }
+    query.cursor = "253402300799999999.00000000-0000-4000-8000-000000000001";
+    OK(ledger_transactions(ledger, &query, &json, err));
+}
+
 static void pages_show_every_row_once(void)
 {
     char cursor[80] = "";
@@ -498,6 +547,8 @@ static void (*const scenarios[])(void) = {
     registering_twice_answers_the_first,
     case_makes_no_other_name,
     names_that_collide_are_kept_and_told_of,
+    a_currency_is_used_from_the_first_deposit_on,
+    a_cursor_ends_with_time,
     pages_show_every_row_once,
     the_check_sees_a_changed_wallet,
     the_running_audit_sees_what_differs,

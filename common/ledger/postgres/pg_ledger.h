@@ -55,7 +55,8 @@ enum celery_status pg_transaction(void *impl, const char *tx_id,
                                   struct celery_error *err);
 enum celery_status pg_wallet(void *impl, const char *user_id,
                              const char *currency, struct celery_buf *ret_json,
-                             bool *ret_found, struct celery_error *err);
+                             struct ledger_wallet_found *ret_found,
+                             struct celery_error *err);
 enum celery_status pg_register_user(void *impl, const struct ledger_user *user,
                                     char ret_user_id[LEDGER_ID_MAX],
                                     bool *ret_created,

@@ -134,30 +134,35 @@ enum celery_status pg_transaction(void *impl, const char *tx_id,
     return celery_buf_status(ret_json);
 }
 
+/* A user without a credit yet has an empty wallet. */
+static const char wallet_sql[] =
+    "SELECT u.id, $2::text, COALESCE(w.deposit_balance, 0),"
+    " COALESCE(w.winning_balance, 0), COALESCE(w.bonus_balance, 0),"
+    " CASE WHEN w.user_id IS NOT NULL THEN true ELSE EXISTS"
+    "  (SELECT 1 FROM transactions t"
+    "    WHERE t.user_id = u.id AND t.currency = $2::text) END"
+    " FROM users u LEFT JOIN wallets w"
+    " ON w.user_id = u.id AND w.currency = $2::text"
+    " WHERE u.id = $1::uuid";
+
 enum celery_status pg_wallet(void *impl, const char *user_id,
                              const char *currency, struct celery_buf *ret_json,
-                             bool *ret_found, struct celery_error *err)
+                             struct ledger_wallet_found *ret_found,
+                             struct celery_error *err)
 {
     CLEANUP(pg_params_done) struct pg_params params = PG_PARAMS_INIT;
     PGresult *result = NULL;
     pg_add_text(&params, user_id);
     pg_add_text(&params, currency);
-    /* A user without a credit yet has an empty wallet. */
-    enum celery_status st =
-        pg_run(impl,
-               "SELECT u.id, $2::text, COALESCE(w.deposit_balance, 0),"
-               " COALESCE(w.winning_balance, 0), COALESCE(w.bonus_balance, 0)"
-               " FROM users u LEFT JOIN wallets w"
-               " ON w.user_id = u.id AND w.currency = $2::text"
-               " WHERE u.id = $1::uuid",
-               &params, &result, err);
+    enum celery_status st = pg_run(impl, wallet_sql, &params, &result, err);
     if (st != CELERY_OK)
         return st;
-    *ret_found = PQntuples(result) == 1;
-    if (*ret_found) {
+    ret_found->user = PQntuples(result) == 1;
+    if (ret_found->user) {
         struct ledger_wallet_row row = {
             pg_text(result, 0, 0), pg_text(result, 0, 1), pg_text(result, 0, 2),
             pg_text(result, 0, 3), pg_text(result, 0, 4)};
+        ret_found->used = pg_bool(result, 0, 5);
         st = ledger_wallet_write(ret_json, &row, err);
     }
     PQclear(result);

@@ -70,7 +70,8 @@ enum celery_status sqlite_transaction(void *impl, const char *tx_id,
                                       struct celery_error *err);
 enum celery_status sqlite_wallet(void *impl, const char *user_id,
                                  const char *currency,
-                                 struct celery_buf *ret_json, bool *ret_found,
+                                 struct celery_buf *ret_json,
+                                 struct ledger_wallet_found *ret_found,
                                  struct celery_error *err);
 enum celery_status sqlite_register_user(void *impl,
                                         const struct ledger_user *user,

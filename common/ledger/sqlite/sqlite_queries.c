@@ -145,13 +145,17 @@ enum celery_status sqlite_transaction(void *impl, const char *tx_id,
 
 enum celery_status sqlite_wallet(void *impl, const char *user_id,
                                  const char *currency,
-                                 struct celery_buf *ret_json, bool *ret_found,
+                                 struct celery_buf *ret_json,
+                                 struct ledger_wallet_found *ret_found,
                                  struct celery_error *err)
 {
     /* A user without a credit yet has an empty wallet. */
     static const char sql[] =
         "SELECT u.id, ?2, COALESCE(w.deposit_balance, '0'),"
-        " COALESCE(w.winning_balance, '0'), COALESCE(w.bonus_balance, '0')"
+        " COALESCE(w.winning_balance, '0'), COALESCE(w.bonus_balance, '0'),"
+        " CASE WHEN w.user_id IS NOT NULL THEN 1 ELSE EXISTS"
+        "  (SELECT 1 FROM transactions t"
+        "    WHERE t.user_id = u.id AND t.currency = ?2) END"
         " FROM users u LEFT JOIN wallets w"
         " ON w.user_id = u.id AND w.currency = ?2 WHERE u.id = ?1";
     struct sqlite_conn *conn = NULL;
@@ -161,8 +165,9 @@ enum celery_status sqlite_wallet(void *impl, const char *user_id,
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind_id(stmt, 1, user_id);
     sqlite_bind(stmt, 2, currency);
-    st = sqlite_step_row(conn, stmt, ret_found, err);
-    if (st == CELERY_OK && *ret_found) {
+    st = sqlite_step_row(conn, stmt, &ret_found->user, err);
+    if (st == CELERY_OK && ret_found->user) {
+        ret_found->used = sqlite3_column_int(stmt, 5) != 0;
         struct ledger_wallet_row row = {
             sqlite_text(stmt, 0), sqlite_text(stmt, 1), sqlite_text(stmt, 2),
             sqlite_text(stmt, 3), sqlite_text(stmt, 4)};
