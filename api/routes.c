@@ -8,6 +8,8 @@
 
 static const struct http_route routes[] = {
     {"GET", "/", handle_page, 0, ROUTE_OPEN},
+    {"GET", "/app.js", handle_page_script, 0, ROUTE_OPEN},
+    {"GET", "/app.css", handle_page_style, 0, ROUTE_OPEN},
     {"GET", "/openapi.json", handle_openapi, 0, ROUTE_OPEN},
     {"GET", "/health", handle_health, 0, HTTP_ROUTE_INLINE},
     {"GET", "/healthz", probe_healthz, 0, HTTP_ROUTE_INLINE},

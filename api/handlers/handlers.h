@@ -49,6 +49,10 @@ void handle_openapi(void *arg, struct http_request *request,
                     struct http_response *response);
 void handle_page(void *arg, struct http_request *request,
                  struct http_response *response);
+void handle_page_script(void *arg, struct http_request *request,
+                        struct http_response *response);
+void handle_page_style(void *arg, struct http_request *request,
+                       struct http_response *response);
 
 /* parameters.c */
 

@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -491,6 +492,32 @@ class Common:
             for method in ("get",) if path.endswith("/health") else ("get", "post"):
                 status = self.api.call(method.upper(), concrete)[0]
                 self.assertEqual(status == 405, method not in item, (method, path))
+
+    def test_the_page_has_nothing_of_its_own_to_run(self):
+        status, page, headers = self.api.call("GET", "/")
+        self.assertEqual((status, headers["Cache-Control"]), (200, "no-cache"))
+        policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+        self.assertEqual({policy[name] for name in ("script-src", "style-src", "connect-src")}, {"'self'"})
+        self.assertEqual(policy["default-src"], "'none'")
+        self.assertNotIn("unsafe", headers["Content-Security-Policy"])
+        # Neither a script nor a style, nor an attribute that is one; what it names is there.
+        self.assertRegex(page, r'<script src="/app\.js"></script>')
+        self.assertEqual(re.findall(r"<script(?! src=)|<style|\son\w+=|\sstyle=|javascript:", page), [])
+        for path, kind in (("/app.js", "text/javascript"), ("/app.css", "text/css")):
+            self.assertIn(f'"{path}"', page)
+            status, text, headers = self.api.call("GET", path)
+            self.assertEqual((status, headers["Content-Type"]), (200, kind + "; charset=utf-8"))
+            self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
+        for name in re.findall(r"at\('(\w+)'\)", self.api.call("GET", "/app.js")[1]):
+            self.assertIn(f'id="{name}"', page)
+
+    def test_money_and_users_are_not_kept(self):
+        some = str(uuid.uuid4())
+        for path in ("/api/v1/transactions", f"/api/v1/transactions/{some}", f"/api/v1/wallets/{some}", "/readyz",
+                     "/api/v1/health", "/metrics", "/nowhere"):
+            self.assertEqual(self.api.call("GET", path)[2]["Cache-Control"], "no-store", path)
+        self.assertEqual(self.api.hook(self.unique())[2]["Cache-Control"], "no-store")
+        self.assertEqual(self.api.call("GET", "/openapi.json")[2]["Cache-Control"], "no-cache")
 
     def test_requests_are_counted_by_pattern(self):
         self.api.call("GET", "/api/v1/transactions/" + str(uuid.uuid4()))
