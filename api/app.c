@@ -41,9 +41,8 @@ struct app {
 
 /* --- parts -------------------------------------------------------------- */
 
-static enum celery_status open_ledger(const struct conf *conf,
-                                      struct ledger **ret,
-                                      struct celery_error *err)
+enum celery_status app_open_ledger(const struct conf *conf, struct ledger **ret,
+                                   struct celery_error *err)
 {
     struct ledger_options options = {
         .url = conf_text(conf, "DATABASE_URL"),
@@ -94,6 +93,7 @@ static enum celery_status start_monitor(struct app *app,
         .broker_url = conf_text(conf, "CELERY_BROKER_URL"),
         .broker_transport_options =
             conf_text(conf, "CELERY_BROKER_TRANSPORT_OPTIONS"),
+        .inbox_keep_s = conf_seconds(conf, "WEBHOOK_INBOX_RETENTION"),
     };
     certificates_watch(conf_text(conf, "CERTIFICATE_FILES"));
     return deposit_monitor_start(&options, &app->monitor, err);
@@ -260,7 +260,7 @@ static int start(struct app *app)
     struct celery_error err = {0};
     enum celery_status st = read_rules(app, &err);
     if (st == CELERY_OK)
-        st = open_ledger(app->conf, &app->api.ledger, &err);
+        st = app_open_ledger(app->conf, &app->api.ledger, &err);
     if (st != CELERY_OK) {
         (void)fprintf(stderr, "cricalgo-api: %s\n", err.msg);
         return APP_MISCONFIGURED;
@@ -379,7 +379,7 @@ int app_migrate(const struct conf *conf)
     struct ledger *ledger = NULL;
     struct celery_error err = {0};
     configure_log(conf);
-    enum celery_status st = open_ledger(conf, &ledger, &err);
+    enum celery_status st = app_open_ledger(conf, &ledger, &err);
     if (st != CELERY_OK) {
         (void)fprintf(stderr, "cricalgo-api: %s\n", err.msg);
         return APP_MISCONFIGURED;

@@ -3,9 +3,11 @@
  * cricalgo-api: webhooks in, answers about deposits out.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "app.h"
 #include "http/health_check.h"
+#include "replay.h"
 #include "settings.h"
 #include "version.h"
 
@@ -29,6 +31,13 @@ static int run(const struct conf *conf)
     struct celery_error err = {0};
     size_t words = 0;
     char **rest = conf_rest(conf, &words);
+    /* --replay --since T: the option took the word for its value. */
+    const char *replay = conf_text(conf, "replay");
+    const char *since = conf_text(conf, "since");
+    if (replay != NULL && strcmp(replay, "--since") == 0 && words == 1) {
+        since = rest[0];
+        words = 0;
+    }
     if (words > 0) {
         (void)celery_fail(&err, CELERY_INVALID, "'%.60s' is no option",
                           rest[0]);
@@ -41,6 +50,8 @@ static int run(const struct conf *conf)
         return app_migrate(conf);
     if (api_settings_check(conf, &err) != CELERY_OK)
         return refuse(&err);
+    if (replay != NULL || since != NULL)
+        return replay_run(conf, replay, since);
     if (conf_bool(conf, "check-config")) {
         conf_print(conf, stdout);
         return APP_OK;

@@ -16,7 +16,7 @@
 struct secrets {
     struct auth auth;
     struct sources *sources; /* owned */
-    int holders; /* the store's business */
+    int holders;             /* the store's business */
 };
 
 /* From API_TOKEN, WEBHOOK_SECRET and WEBHOOK_SOURCES_FILE. Nothing of conf is borrowed. The caller

@@ -25,6 +25,13 @@ static const struct conf_setting settings[] = {
     {.option = "migrate",
      .type = CONF_FLAG,
      .help = "apply the schema's missing steps, exit"},
+    {.option = "replay",
+     .type = CONF_TEXT,
+     .help = "read a webhook of the inbox again, exit; with --since instead of "
+             "an id all that were not stored"},
+    {.option = "since",
+     .type = CONF_TEXT,
+     .help = "replay what came at or after this time, exit"},
     {.env = "HOST",
      .option = "host",
      .type = CONF_TEXT,

@@ -196,27 +196,6 @@ static void keep_headers(const struct sender *sender,
     celery_json_end_object(&w);
 }
 
-/* What became of the body, before the ledger says more: refused when anything
- * in it was not understood. */
-static void judge(struct work *work)
-{
-    struct ledger_webhook *webhook = &work->webhook;
-    for (size_t i = 0; i < work->read.item_count && work->fault.status == 0;
-         i++) {
-        if (work->read.items[i].result == ITEM_REFUSED)
-            work->fault = work->read.items[i].fault;
-    }
-    if (work->fault.status != 0) {
-        webhook->outcome = LEDGER_REFUSED;
-        webhook->error = work->fault.error;
-        webhook->field = work->fault.field;
-    } else if (work->read.deposit_count == 0) {
-        webhook->outcome = LEDGER_IGNORED;
-        if (work->read.item_count > 0)
-            webhook->error = work->read.items[0].fault.error;
-    }
-}
-
 static void read_body(const struct api *api, const struct sender *sender,
                       const struct http_request *request, struct work *work)
 {
@@ -244,7 +223,7 @@ static void read_body(const struct api *api, const struct sender *sender,
     random_id(work->webhook.inbox_id);
     keep_headers(sender, request, &work->headers);
     work->webhook.headers = celery_buf_str(&work->headers);
-    judge(work);
+    webhook_judge(&work->read, &work->fault, &work->webhook);
 }
 
 /* --- the ledger ---------------------------------------------------------------- */

@@ -132,3 +132,21 @@ bool webhook_body_read(struct celery_str body,
                                     &ret->deposits[ret->deposit_count]));
     return true;
 }
+
+void webhook_judge(const struct webhook_read *read, struct webhook_fault *fault,
+                   struct ledger_webhook *webhook)
+{
+    for (size_t i = 0; i < read->item_count && fault->status == 0; i++) {
+        if (read->items[i].result == ITEM_REFUSED)
+            *fault = read->items[i].fault;
+    }
+    webhook->outcome = LEDGER_STORED;
+    webhook->error = fault->status != 0 ? fault->error : NULL;
+    webhook->field = fault->status != 0 ? fault->field : NULL;
+    if (fault->status != 0)
+        webhook->outcome = LEDGER_REFUSED;
+    else if (read->deposit_count == 0)
+        webhook->outcome = LEDGER_IGNORED;
+    if (webhook->outcome == LEDGER_IGNORED && read->item_count > 0)
+        webhook->error = read->items[0].fault.error;
+}

@@ -54,6 +54,12 @@ bool webhook_body_read(struct celery_str body,
                        struct celery_arena *arena, struct webhook_read *ret,
                        struct webhook_fault *ret_fault);
 
+/* What became of the body before the ledger says more, into webhook's outcome,
+ * error and field: refused when anything in it was not understood. fault is the
+ * body's, or becomes the first entry's. */
+void webhook_judge(const struct webhook_read *read, struct webhook_fault *fault,
+                   struct ledger_webhook *webhook);
+
 /* One entry of the list, body_entry.c. root: the whole body. */
 struct webhook_item webhook_entry_read(struct celery_json root,
                                        struct celery_json entry,

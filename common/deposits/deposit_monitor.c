@@ -13,7 +13,7 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-enum { AUDIT_ROWS = 2000, TICK_MS = 1000, LEAD_LOOKS = 3 };
+enum { AUDIT_ROWS = 2000, EXPIRE_ROWS = 1000, TICK_MS = 1000, LEAD_LOOKS = 3 };
 
 static const double broker_timeout_s = 2.0;
 
@@ -24,6 +24,7 @@ struct deposit_monitor {
     int stop_fd;
     int64_t look_due_us;
     int64_t audit_due_us;
+    int64_t expire_due_us;
     bool leading;
     bool ledger_was_down;
 };
@@ -270,6 +271,25 @@ static void watch_queue(struct deposit_monitor *monitor)
 
 /* --- thread ------------------------------------------------------------- */
 
+/* A slice at a time, so that nothing waits for it; a full one is followed by the
+ * next at the next tick. */
+static void expire_inbox(struct deposit_monitor *monitor)
+{
+    int64_t keep_us = (int64_t)(monitor->options.inbox_keep_s * USEC_PER_SEC);
+    int64_t gone = 0;
+    struct celery_error err = {0};
+    if (keep_us == 0 || clock_monotonic_us() < monitor->expire_due_us)
+        return;
+    monitor->expire_due_us =
+        clock_monotonic_us()
+        + (int64_t)(monitor->options.interval_s * USEC_PER_SEC);
+    enum celery_status st =
+        ledger_inbox_expire(monitor->options.ledger, clock_wall_us() - keep_us,
+                            EXPIRE_ROWS, &gone, &err);
+    if (st == CELERY_OK && gone == EXPIRE_ROWS)
+        monitor->expire_due_us = 0;
+}
+
 static void *run(void *arg)
 {
     struct deposit_monitor *monitor = arg;
@@ -284,8 +304,10 @@ static void *run(void *arg)
             look_at_backlog(monitor);
             watch_queue(monitor);
         }
-        if (!monitor->ledger_was_down)
+        if (!monitor->ledger_was_down) {
             audit(monitor);
+            expire_inbox(monitor);
+        }
     } while (poll(&pfd, 1, tick_ms) <= 0);
     return NULL;
 }

@@ -18,6 +18,7 @@ struct deposit_monitor_options {
     struct ledger *ledger; /* borrowed */
     double interval_s;     /* between two looks at the backlog */
     double audit_pause_s;  /* between two passes over the books; 0: none */
+    double inbox_keep_s;   /* webhooks older than this are deleted; 0: none */
     /* The queue to watch, NULL: none. */
     const char *queue;
     const char *broker_url;

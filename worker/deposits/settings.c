@@ -112,6 +112,14 @@ static const struct conf_setting table[] = {
     {.option = "explain",
      .type = CONF_TEXT,
      .help = "tell the life of one deposit and exit"},
+    {.option = "resolve",
+     .type = CONF_TEXT,
+     .help =
+         "a deposit in conflict, followed by 'credit' or 'reject': say what "
+         "becomes of it and exit"},
+    {.option = "reason",
+     .type = CONF_TEXT,
+     .help = "why, for the audit log; --resolve needs it"},
 };
 
 enum { SETTINGS = sizeof table / sizeof table[0] };
@@ -181,6 +189,28 @@ static bool has_word(int argc, char **argv, const char *word)
     return false;
 }
 
+/* The word behind --resolve TX_ID, taken out of argv. */
+static enum celery_status read_resolution(struct deposit_settings *ret,
+                                          int *argc, char **argv,
+                                          struct celery_error *err)
+{
+    const char *word = *argc == 2 ? argv[1] : "";
+    bool credit = strcmp(word, "credit") == 0;
+    ret->resolve = conf_text(ret->conf, "resolve");
+    ret->reason = conf_text(ret->conf, "reason");
+    if (ret->resolve == NULL)
+        return CELERY_OK;
+    if ((!credit && strcmp(word, "reject") != 0) || ret->reason == NULL)
+        return celery_fail(err, CELERY_INVALID,
+                           "--resolve='%.60s' is not accepted; accepted: "
+                           "--resolve TX_ID credit|reject --reason TEXT",
+                           ret->resolve);
+    ret->credit = credit;
+    *argc = 1;
+    argv[1] = NULL;
+    return CELERY_OK;
+}
+
 enum celery_status deposit_settings_load(struct deposit_settings *ret,
                                          int *argc, char **argv,
                                          struct celery_error *err)
@@ -222,7 +252,9 @@ enum celery_status deposit_settings_load(struct deposit_settings *ret,
     ret->migrate = conf_bool(conf, "migrate");
     ret->check_ledger = conf_bool(conf, "check-ledger");
     ret->explain = conf_text(conf, "explain");
-    st = task_sign_with(conf_text(conf, "CELERY_C_SIGN_KEYS"), err);
+    st = read_resolution(ret, argc, argv, err);
+    if (st == CELERY_OK)
+        st = task_sign_with(conf_text(conf, "CELERY_C_SIGN_KEYS"), err);
     if (st != CELERY_OK)
         deposit_settings_done(ret);
     return st;

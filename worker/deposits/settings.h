@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What cricalgo-worker knows beyond a Celery worker: the ledger, the sweeper, and
- * its one-shot tools (--migrate, --check-ledger, --explain).
+ * its one-shot tools (--migrate, --check-ledger, --explain,
+ * --resolve).
  */
 #ifndef DEPOSITS_SETTINGS_H
 #define DEPOSITS_SETTINGS_H
@@ -33,6 +34,9 @@ struct deposit_settings {
     bool migrate;        /* --migrate */
     bool check_ledger;   /* --check-ledger */
     const char *explain; /* --explain TX_ID */
+    const char *resolve; /* --resolve TX_ID */
+    bool credit;         /* … credit, else reject */
+    const char *reason;  /* --reason TEXT */
 };
 
 /* Takes its own options out of argv (*argc shrinks); the rest is the worker's. */

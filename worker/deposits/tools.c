@@ -2,8 +2,10 @@
 #include "deposits/tools.h"
 
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ledger/ledger.h"
 
@@ -13,6 +15,19 @@ static int migrate(struct ledger *ledger, struct celery_error *err)
         return EXIT_FAILURE;
     (void)printf("the schema is up to date\n");
     return EXIT_SUCCESS;
+}
+
+/* Old deposits whose key another one has in another spelling: somebody has to
+ * say whether one transfer was credited twice. */
+static enum celery_status list_collisions(struct ledger *ledger,
+                                          struct celery_error *err)
+{
+    struct celery_buf text = CELERY_BUF_INIT;
+    enum celery_status st = ledger_collisions(ledger, &text, err);
+    if (st == CELERY_OK)
+        (void)fwrite(celery_buf_str(&text).data, 1, text.len, stdout);
+    celery_buf_done(&text);
+    return st;
 }
 
 /* What is not credited and still has to be looked at by somebody or something is
@@ -35,6 +50,8 @@ static int check_ledger(struct ledger *ledger, struct celery_error *err)
         (void)printf("credited deposits without exactly one credit: %" PRId64
                      "\n",
                      check.credits_off);
+    if (list_collisions(ledger, err) != CELERY_OK)
+        return EXIT_FAILURE;
     int64_t lost = check.wallets_off + check.credits_off;
     if (!check.balanced && lost == 0)
         lost = 1;
@@ -62,6 +79,31 @@ static int explain(struct ledger *ledger, const char *tx_id,
     return status;
 }
 
+/* Who says so: the login's name, not what the environment claims. */
+static void actor(char *ret, size_t size)
+{
+    const struct passwd *user = getpwuid(getuid());
+    if (user != NULL)
+        (void)snprintf(ret, size, "%s", user->pw_name);
+    else
+        (void)snprintf(ret, size, "uid %u", (unsigned)getuid());
+}
+
+static int resolve(struct ledger *ledger,
+                   const struct deposit_settings *settings,
+                   struct celery_error *err)
+{
+    char who[64];
+    actor(who, sizeof who);
+    if (ledger_resolve(ledger, settings->resolve, settings->credit,
+                       settings->reason, who, err)
+        != CELERY_OK)
+        return EXIT_FAILURE;
+    (void)printf("%s: %s\n", settings->resolve,
+                 settings->credit ? "will be settled" : "rejected");
+    return EXIT_SUCCESS;
+}
+
 bool tools_run(const struct deposit_settings *settings, int *ret_status)
 {
     struct ledger *ledger = NULL;
@@ -73,7 +115,7 @@ bool tools_run(const struct deposit_settings *settings, int *ret_status)
         return false;
     }
     if (!settings->migrate && !settings->check_ledger
-        && settings->explain == NULL)
+        && settings->explain == NULL && settings->resolve == NULL)
         return false;
     *ret_status = EXIT_FAILURE;
     if (ledger_open(&settings->ledger, &ledger, &err) == CELERY_OK) {
@@ -81,6 +123,8 @@ bool tools_run(const struct deposit_settings *settings, int *ret_status)
             *ret_status = migrate(ledger, &err);
         else if (settings->check_ledger)
             *ret_status = check_ledger(ledger, &err);
+        else if (settings->resolve != NULL)
+            *ret_status = resolve(ledger, settings, &err);
         else
             *ret_status = explain(ledger, settings->explain, &err);
     }

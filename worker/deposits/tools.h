@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one-shot tools of cricalgo-worker: --migrate, --check-ledger, --explain.
+ * The one-shot tools of cricalgo-worker: --migrate, --check-ledger, --explain,
+ * --resolve.
  */
 #ifndef DEPOSITS_TOOLS_H
 #define DEPOSITS_TOOLS_H

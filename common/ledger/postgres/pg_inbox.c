@@ -94,8 +94,10 @@ enum celery_status pg_inbox_replayed(void *impl,
     pg_end_array(&params);
     enum celery_status st =
         pg_run(impl,
-               "UPDATE inbox SET outcome = $2, error = $3, field = $4,"
-               " tx_ids = $5 WHERE id = $1::uuid",
+               "WITH box AS (UPDATE inbox SET outcome = $2, error = $3,"
+               "  field = $4, tx_ids = $5 WHERE id = $1::uuid)"
+               " UPDATE transactions SET inbox_id = $1::uuid"
+               " WHERE tx_id = ANY ($5) AND inbox_id IS NULL",
                &params, &result, err);
     if (st == CELERY_OK)
         PQclear(result);

@@ -215,18 +215,33 @@ static enum celery_status finish(struct sqlite_db *db, struct sqlite_conn *conn,
     return st;
 }
 
-enum celery_status sqlite_inbox_replayed(void *impl,
-                                         const struct ledger_webhook *webhook,
-                                         const struct ledger_ingested *deposits,
-                                         struct celery_error *err)
+/* The webhook that made them, once it was understood. */
+static enum celery_status name_inbox(struct sqlite_conn *conn,
+                                     const struct ledger_webhook *webhook,
+                                     const struct ledger_ingested *deposits,
+                                     struct celery_error *err)
+{
+    static const char sql[] = "UPDATE transactions SET inbox_id = ?2"
+                              " WHERE tx_id = ?1 AND inbox_id IS NULL";
+    for (size_t i = 0; i < webhook->deposit_count; i++) {
+        sqlite3_stmt *stmt = sqlite_statement(conn, sql);
+        sqlite_bind_id(stmt, 1, deposits[i].tx_id);
+        sqlite_bind_id(stmt, 2, webhook->inbox_id);
+        enum celery_status st = sqlite_step_done(conn, stmt, err);
+        if (st != CELERY_OK)
+            return st;
+    }
+    return CELERY_OK;
+}
+
+static enum celery_status replayed(struct sqlite_conn *conn,
+                                   const struct ledger_webhook *webhook,
+                                   const struct ledger_ingested *deposits,
+                                   struct celery_error *err)
 {
     static const char sql[] = "UPDATE inbox SET outcome = ?2, error = ?3,"
                               " field = ?4, tx_ids = ?5 WHERE id = ?1";
     CLEANUP(celery_buf_done) struct celery_buf ids = CELERY_BUF_INIT;
-    struct sqlite_conn *conn = NULL;
-    enum celery_status st = sqlite_begin(impl, &conn, err);
-    if (st != CELERY_OK)
-        return st;
     write_ids(deposits, webhook->deposit_count, &ids);
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind_id(stmt, 1, webhook->inbox_id);
@@ -234,7 +249,22 @@ enum celery_status sqlite_inbox_replayed(void *impl,
     sqlite_bind(stmt, 3, webhook->error);
     sqlite_bind(stmt, 4, webhook->field);
     sqlite_bind(stmt, 5, ids.data);
-    return finish(impl, conn, sqlite_step_done(conn, stmt, err), err);
+    return sqlite_step_done(conn, stmt, err);
+}
+
+enum celery_status sqlite_inbox_replayed(void *impl,
+                                         const struct ledger_webhook *webhook,
+                                         const struct ledger_ingested *deposits,
+                                         struct celery_error *err)
+{
+    struct sqlite_conn *conn = NULL;
+    enum celery_status st = sqlite_begin(impl, &conn, err);
+    if (st != CELERY_OK)
+        return st;
+    st = replayed(conn, webhook, deposits, err);
+    if (st == CELERY_OK)
+        st = name_inbox(conn, webhook, deposits, err);
+    return finish(impl, conn, st, err);
 }
 
 enum celery_status sqlite_inbox_expire(void *impl, int64_t until_us,
