@@ -33,6 +33,7 @@ struct app {
     struct deposit_publisher *publisher;
     struct deposit_monitor *monitor;
     struct http_server *server;
+    struct peer_set trusted; /* TRUSTED_PROXIES */
     char *origin;
     char currency[LEDGER_CURRENCY_MAX];
     int signal_fd;
@@ -159,13 +160,21 @@ static enum celery_status start_http(struct app *app, struct celery_error *err)
         .port = (int)conf_int(app->conf, "PORT"),
         .threads = (int)conf_int(app->conf, "HTTP_THREADS"),
         .probe_threads = PROBE_THREADS,
-        .connections_max = 10240,
-        .connections_per_peer = 256,
+        .has_probe_port = conf_is_set(app->conf, "METRICS_PORT"),
+        .probe_port = (int)conf_int(app->conf, "METRICS_PORT"),
+        .connections_max = (int)conf_int(app->conf, "HTTP_CONNECTIONS_MAX"),
+        .connections_per_peer =
+            (int)conf_int(app->conf, "HTTP_CONNECTIONS_PER_PEER"),
+        .trusted = &app->trusted,
         .arg = &app->api,
         .guard = guard,
     };
     options.routes = api_routes(&options.route_count);
-    return http_server_start(&options, &app->server, err);
+    enum celery_status st =
+        peer_set_init(&app->trusted, "TRUSTED_PROXIES",
+                      conf_text(app->conf, "TRUSTED_PROXIES"), err);
+    return st != CELERY_OK ? st
+                           : http_server_start(&options, &app->server, err);
 }
 
 static enum celery_status read_rules(struct app *app, struct celery_error *err)
@@ -225,6 +234,7 @@ static void log_start(const struct app *app)
               LOG_STR("env", conf_text(app->conf, "APP_ENV")),
               LOG_STR("host", conf_text(app->conf, "HOST")),
               LOG_INT("port", http_server_port(app->server)),
+              LOG_INT("metrics_port", http_server_probe_port(app->server)),
               LOG_STR("database", database), LOG_STR("broker", broker));
     free(database);
     free(broker);
@@ -348,6 +358,7 @@ static void stop(struct app *app)
     double grace_s = conf_seconds(app->conf, "SHUTDOWN_GRACE");
     app->api.draining = true;
     http_server_stop(app->server, grace_s);
+    peer_set_done(&app->trusted);
     ingest_stop(app->api.ingest);
     deposit_monitor_stop(app->monitor);
     if (app->publisher != NULL)

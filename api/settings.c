@@ -7,6 +7,7 @@
 #include "base/url.h"
 #include "celery/json_scan.h"
 #include "client/task_publish.h"
+#include "http/peers.h"
 #include "secrets.h"
 
 /* Adding a setting is a row here. */
@@ -36,7 +37,7 @@ static const struct conf_setting settings[] = {
      .option = "host",
      .type = CONF_TEXT,
      .fallback = "127.0.0.1",
-     .help = "IPv4 address to listen on; 0.0.0.0 in containers"},
+     .help = "address to listen on; 0.0.0.0 or :: in containers"},
     {.env = "PORT",
      .option = "port",
      .type = CONF_INT,
@@ -50,7 +51,35 @@ static const struct conf_setting settings[] = {
      .fallback = "128",
      .min = 4,
      .max = 4096,
-     .help = "connections served at once"},
+     .help = "requests answered at once"},
+    {.env = "METRICS_PORT",
+     .option = "metrics-port",
+     .type = CONF_INT,
+     .min = 0,
+     .max = 65535,
+     .help = "a port of its own for /metrics and the health routes, and no "
+             "/metrics on PORT; 0 picks a free one and logs it; unset: PORT "
+             "has them all"},
+    {.env = "HTTP_CONNECTIONS_MAX",
+     .option = "http-connections-max",
+     .type = CONF_INT,
+     .fallback = "10240",
+     .min = 16,
+     .max = 1000000,
+     .help = "connections open at once; beyond it the longest idle is closed"},
+    {.env = "HTTP_CONNECTIONS_PER_PEER",
+     .option = "http-connections-per-peer",
+     .type = CONF_INT,
+     .fallback = "256",
+     .min = 0,
+     .max = 1000000,
+     .help = "connections of one address; 0: no limit; none either for "
+             "TRUSTED_PROXIES"},
+    {.env = "TRUSTED_PROXIES",
+     .option = "trusted-proxies",
+     .type = CONF_TEXT,
+     .help = "addresses and networks, comma-separated, whose X-Forwarded-For "
+             "says who the client is: 10.0.0.0/8,fd00::/8"},
     {.env = "DATABASE_URL",
      .option = "database",
      .type = CONF_TEXT,
@@ -330,6 +359,18 @@ static enum celery_status check_currency(const struct conf *conf,
                                  text);
 }
 
+static enum celery_status check_proxies(const struct conf *conf,
+                                        struct celery_error *err)
+{
+    struct peer_set set;
+    enum celery_status st =
+        peer_set_init(&set, "TRUSTED_PROXIES",
+                      conf_text(conf, "TRUSTED_PROXIES"), err);
+    if (st == CELERY_OK)
+        peer_set_done(&set);
+    return st;
+}
+
 enum celery_status api_settings_check(const struct conf *conf,
                                       struct celery_error *err)
 {
@@ -346,6 +387,8 @@ enum celery_status api_settings_check(const struct conf *conf,
         st = check_options(conf, err);
     if (st == CELERY_OK)
         st = check_currency(conf, err);
+    if (st == CELERY_OK)
+        st = check_proxies(conf, err);
     if (st == CELERY_OK)
         st = task_sign_with(conf_text(conf, "CELERY_C_SIGN_KEYS"), err);
     return st;

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "http/front_conn.h"
@@ -58,21 +59,22 @@ static void register_metrics(void)
 
 /* --- accepting ---------------------------------------------------------- */
 
-/* There is no request yet, so no request id; what the kernel does not take at
+/* Nothing was read of it, and nothing will be; what the kernel does not take at
  * once is lost. */
-static void turn_away(int fd, const char *reason, const char *status)
+static void turn_away(int fd, const char *reason, int status)
 {
-    char answer[256];
+    struct http_request request = {.method = "other"};
+    struct http_response response = HTTP_RESPONSE_INIT;
+    CLEANUP(celery_buf_done) struct celery_buf wire = CELERY_BUF_INIT;
     front_count_refused(reason);
-    int len = snprintf(answer, sizeof answer,
-                       "HTTP/1.1 %s\r\nContent-Type: application/json\r\n"
-                       "Content-Length: 58\r\nRetry-After: 5\r\n"
-                       "Connection: close\r\n\r\n"
-                       "{\"ok\":false,\"error\":\"too many connections\","
-                       "\"field\":null} ",
-                       status);
-    (void)!send(fd, answer, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    http_request_identify(&request);
+    http_unavailable(&response, &request, "too many connections");
+    response.status = status;
+    response.close = true;
+    http_response_write(&response, &request, false, &wire);
+    (void)!send(fd, wire.data, wire.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)close(fd);
+    http_response_done(&response);
 }
 
 static bool watch(const struct front *front, int fd, uint32_t events,
@@ -98,13 +100,13 @@ static void welcome(struct front *front, struct front_listener *listener,
     if (counted
         && !peer_count_add(front->peers, &address,
                            front->options.connections_per_peer)) {
-        turn_away(fd, "peer_connections", "429 Too Many Requests");
+        turn_away(fd, "peer_connections", 429);
         return;
     }
     if (!has_place(front, listener)) {
         if (counted)
             peer_count_remove(front->peers, &address);
-        turn_away(fd, "connections", "503 Service Unavailable");
+        turn_away(fd, "connections", 503);
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

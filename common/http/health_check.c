@@ -45,7 +45,9 @@ int health_check(const char *program, const char *host, int port)
     struct celery_error err = {0};
     int fd = -1;
     int64_t deadline_us = clock_monotonic_us() + patience_us;
-    const char *at = strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : host;
+    const char *at = strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1"
+                   : strcmp(host, "::") == 0      ? "::1"
+                                                  : host;
     enum celery_status st = net_connect_tcp(at, port, deadline_us, &fd, &err);
     if (st == CELERY_OK)
         st = ask(fd, deadline_us, &err);
