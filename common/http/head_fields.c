@@ -30,7 +30,8 @@ static bool is(struct celery_str s, const char *word)
 }
 
 /* RFC 9110 section 8.6: digits, nothing else. Two of them are refused even when
- * they are equal, and so is a list. */
+ * they are equal, and so is a list. A tab behind the digits is a blank to us
+ * and none to nginx: refused, too. The line's CR ends the search for one. */
 static bool read_length(struct http_head *head, struct celery_str value,
                         struct seen *seen, struct http_refusal *refusal)
 {
@@ -44,7 +45,10 @@ static bool read_length(struct http_head *head, struct celery_str value,
                           "Content-Length is malformed");
         length = length * 10 + (value.data[i] - '0');
     }
-    if (value.len == 0 || value.len > CONTENT_LENGTH_DIGITS)
+    const char *behind = value.data + value.len;
+    while (*behind == ' ')
+        behind++;
+    if (value.len == 0 || value.len > CONTENT_LENGTH_DIGITS || *behind == '\t')
         return refuse(refusal, 400, "content_length",
                       "Content-Length is malformed");
     head->content_length = length;
@@ -151,6 +155,13 @@ bool http_head_read_fields(struct http_head *head,
     if (head->chunked && seen.lengths > 0)
         return refuse(ret_refusal, 400, "transfer_encoding",
                       "Content-Length beside Transfer-Encoding");
+    /* RFC 9110 section 9.3.1: such a body means nothing, and what reads HTTP/1.0
+     * may not expect it. HAProxy refuses it as well. */
+    if (head->minor == 0 && head->content_length > 0
+        && (is(head->method, "GET") || is(head->method, "HEAD")
+            || is(head->method, "DELETE")))
+        return refuse(ret_refusal, 400, "content_length",
+                      "a body that this method has not in HTTP/1.0");
     /* RFC 9112 section 9.3 */
     head->keep_alive = !seen.close && (head->minor == 1 || seen.keep_alive);
     return true;

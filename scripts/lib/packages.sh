@@ -11,7 +11,7 @@ BUILD_PACKAGES=(
 TEST_PACKAGES=(
   check clang clang-format clang-tidy libclang-rt-14-dev
   redis-server rabbitmq-server postgresql postgresql-client spin python3-venv
-  procps curl
+  procps curl nginx-light haproxy
 )
 
 say() { printf '%s\n' "$*" >&2; }
