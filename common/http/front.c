@@ -254,7 +254,7 @@ static void run(void *arg, struct exchange *exchange)
 
 static int port_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
@@ -332,7 +332,7 @@ static int file_limit(int wanted)
         (void)getrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur < (rlim_t)wanted + FILES_BESIDE)
-        return limit.rlim_cur > 2 * FILES_BESIDE
+        return limit.rlim_cur > (rlim_t)FILES_BESIDE + FILES_BESIDE
                  ? (int)limit.rlim_cur - FILES_BESIDE
                  : FILES_BESIDE;
     return wanted;

@@ -93,7 +93,7 @@ struct front_conn *conn_open(struct front *front,
     if (front->count == front->cap) {
         front->cap = front->cap > 0 ? 2 * front->cap : 64;
         front->conns =
-            xrealloc(front->conns, front->cap * sizeof *front->conns);
+            xrealloc(front->conns, front->cap * sizeof(struct front_conn *));
     }
     conn->index = front->count;
     front->conns[front->count++] = conn;

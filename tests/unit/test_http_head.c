@@ -6,9 +6,9 @@
 
 #include "support/unit.h"
 
-#define GET_    "GET / HTTP/1.1\r\n"
+#define GET     "GET / HTTP/1.1\r\n"
 #define HOST    "Host: a\r\n"
-#define POST_   "POST / HTTP/1.1\r\n" HOST
+#define POST    "POST / HTTP/1.1\r\n" HOST
 #define CL(v)   "Content-Length: " v "\r\n"
 #define TE(v)   "Transfer-Encoding: " v "\r\n"
 #define CASE(s) (s), sizeof(s) - 1
@@ -41,59 +41,59 @@ static const struct {
     const char *reason;
 } refused[] = {
     /* E14: where a body ends, said twice or badly */
-    {CASE(POST_ CL("73") CL("74") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("73") CL("73") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("73, 73") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("+73") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("-1") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("0x10") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("7 3") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("73\t") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("73 \t") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("73") CL("74") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("73") CL("73") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("73, 73") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("+73") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("-1") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("0x10") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("7 3") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("73\t") "\r\n"), 400, "content_length"},
+    {CASE(POST CL("73 \t") "\r\n"), 400, "content_length"},
     {CASE("GET / HTTP/1.0\r\n" CL("1") "\r\n"), 400, "content_length"},
-    {CASE(POST_ CL("1111111111111111111") "\r\n"), 400, "content_length"},
-    {CASE(POST_ "Content-Length : 73\r\n\r\n"), 400, "field"},
-    {CASE(POST_ "Content-Length\t: 73\r\n\r\n"), 400, "field"},
-    {CASE(POST_ CL("73") TE("chunked") "\r\n"), 400, "transfer_encoding"},
-    {CASE(POST_ TE("chunked") CL("73") "\r\n"), 400, "transfer_encoding"},
-    {CASE(POST_ TE("chunked") TE("chunked") "\r\n"), 400, "transfer_encoding"},
-    {CASE(POST_ TE("gzip, chunked") "\r\n"), 501, "transfer_encoding"},
-    {CASE(POST_ TE("chunked, identity") "\r\n"), 501, "transfer_encoding"},
-    {CASE(POST_ TE("xchunked") "\r\n"), 501, "transfer_encoding"},
-    {CASE(POST_ TE("identity") "\r\n"), 501, "transfer_encoding"},
-    {CASE(POST_ TE("chunked;q=1") "\r\n"), 501, "transfer_encoding"},
-    {CASE(POST_ TE("\x0b"
-                   "chunked") "\r\n"),
+    {CASE(POST CL("1111111111111111111") "\r\n"), 400, "content_length"},
+    {CASE(POST "Content-Length : 73\r\n\r\n"), 400, "field"},
+    {CASE(POST "Content-Length\t: 73\r\n\r\n"), 400, "field"},
+    {CASE(POST CL("73") TE("chunked") "\r\n"), 400, "transfer_encoding"},
+    {CASE(POST TE("chunked") CL("73") "\r\n"), 400, "transfer_encoding"},
+    {CASE(POST TE("chunked") TE("chunked") "\r\n"), 400, "transfer_encoding"},
+    {CASE(POST TE("gzip, chunked") "\r\n"), 501, "transfer_encoding"},
+    {CASE(POST TE("chunked, identity") "\r\n"), 501, "transfer_encoding"},
+    {CASE(POST TE("xchunked") "\r\n"), 501, "transfer_encoding"},
+    {CASE(POST TE("identity") "\r\n"), 501, "transfer_encoding"},
+    {CASE(POST TE("chunked;q=1") "\r\n"), 501, "transfer_encoding"},
+    {CASE(POST TE("\x0b"
+                  "chunked") "\r\n"),
      400, "field"},
     {CASE("POST / HTTP/1.0\r\n" TE("chunked") "\r\n"), 400,
      "transfer_encoding"},
     /* E14: lines */
-    {CASE(GET_ HOST "A: b\r\n c\r\n\r\n"), 400, "obs_fold"},
-    {CASE(GET_ HOST "A: b\r\n\tc\r\n\r\n"), 400, "obs_fold"},
-    {CASE(GET_ " Host: a\r\n\r\n"), 400, "obs_fold"},
+    {CASE(GET HOST "A: b\r\n c\r\n\r\n"), 400, "obs_fold"},
+    {CASE(GET HOST "A: b\r\n\tc\r\n\r\n"), 400, "obs_fold"},
+    {CASE(GET " Host: a\r\n\r\n"), 400, "obs_fold"},
     {CASE("GET / HTTP/1.1\nHost: a\r\n\r\n"), 400, "line_end"},
-    {CASE(GET_ "Host: a\n\r\n"), 400, "line_end"},
-    {CASE(GET_ "Host: a\n\n"), 400, "line_end"},
+    {CASE(GET "Host: a\n\r\n"), 400, "line_end"},
+    {CASE(GET "Host: a\n\n"), 400, "line_end"},
     {CASE("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), 400, "line_end"},
-    {CASE(GET_ HOST "A: b\rc\r\n\r\n"), 400, "field"},
-    {CASE(GET_ HOST "A: b\r\r\n\r\n"), 400, "field"},
-    {CASE(GET_ HOST "A: b\0c\r\n\r\n"), 400, "field"},
-    {CASE(GET_ HOST "A: b\x7f\r\n\r\n"), 400, "field"},
-    {CASE(GET_ HOST "A\0: b\r\n\r\n"), 400, "field"},
-    {CASE(GET_ HOST "A b: c\r\n\r\n"), 400, "field"},
-    {CASE(GET_ HOST ": c\r\n\r\n"), 400, "field"},
-    {CASE(GET_ HOST "no colon\r\n\r\n"), 400, "field"},
-    {CASE(GET_ HOST "A\xe9: c\r\n\r\n"), 400, "field"},
+    {CASE(GET HOST "A: b\rc\r\n\r\n"), 400, "field"},
+    {CASE(GET HOST "A: b\r\r\n\r\n"), 400, "field"},
+    {CASE(GET HOST "A: b\0c\r\n\r\n"), 400, "field"},
+    {CASE(GET HOST "A: b\x7f\r\n\r\n"), 400, "field"},
+    {CASE(GET HOST "A\0: b\r\n\r\n"), 400, "field"},
+    {CASE(GET HOST "A b: c\r\n\r\n"), 400, "field"},
+    {CASE(GET HOST ": c\r\n\r\n"), 400, "field"},
+    {CASE(GET HOST "no colon\r\n\r\n"), 400, "field"},
+    {CASE(GET HOST "A\xe9: c\r\n\r\n"), 400, "field"},
     /* E14: Host */
-    {CASE(GET_ "\r\n"), 400, "host"},
-    {CASE(GET_ HOST HOST "\r\n"), 400, "host"},
+    {CASE(GET "\r\n"), 400, "host"},
+    {CASE(GET HOST HOST "\r\n"), 400, "host"},
     {CASE("GET / HTTP/1.0\r\n" HOST HOST "\r\n"), 400, "host"},
-    {CASE(GET_ "Host:\r\n\r\n"), 400, "host"},
-    {CASE(GET_ "Host: a b\r\n\r\n"), 400, "host"},
-    {CASE(GET_ "Host: a/b\r\n\r\n"), 400, "host"},
-    {CASE(GET_ "Host: a, b\r\n\r\n"), 400, "host"},
-    {CASE(GET_ "Host: u@a\r\n\r\n"), 400, "host"},
+    {CASE(GET "Host:\r\n\r\n"), 400, "host"},
+    {CASE(GET "Host: a b\r\n\r\n"), 400, "host"},
+    {CASE(GET "Host: a/b\r\n\r\n"), 400, "host"},
+    {CASE(GET "Host: a, b\r\n\r\n"), 400, "host"},
+    {CASE(GET "Host: u@a\r\n\r\n"), 400, "host"},
     /* The request line */
     {CASE("GET /\r\n" HOST "\r\n"), 400, "request_line"},
     {CASE("GET  / HTTP/1.1\r\n" HOST "\r\n"), 400, "request_line"},
@@ -108,7 +108,7 @@ static const struct {
     {CASE("GET /\xc3\xa4 HTTP/1.1\r\n" HOST "\r\n"), 400, "request_line"},
     {CASE("GET /\0 HTTP/1.1\r\n" HOST "\r\n"), 400, "request_line"},
     {CASE("G(T / HTTP/1.1\r\n" HOST "\r\n"), 400, "request_line"},
-    {CASE("\r\n\r\n" GET_ HOST "\r\n"), 400, "request_line"},
+    {CASE("\r\n\r\n" GET HOST "\r\n"), 400, "request_line"},
     /* E18 */
     {CASE("GET / HTTP/9.9\r\n" HOST "\r\n"), 505, "version"},
     {CASE("GET / HTTP/2.0\r\n" HOST "\r\n"), 505, "version"},
@@ -116,13 +116,13 @@ static const struct {
     {CASE("BREW / HTTP/1.1\r\n" HOST "\r\n"), 501, "method"},
     {CASE("get / HTTP/1.1\r\n" HOST "\r\n"), 501, "method"},
     {CASE("CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n"), 501, "method"},
-    {CASE(GET_ HOST "Expect: banana\r\n\r\n"), 417, "expect"},
+    {CASE(GET HOST "Expect: banana\r\n\r\n"), 417, "expect"},
 };
 
 START_TEST(refuses_what_can_be_read_in_two_ways)
 {
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        struct http_head head;
+        struct http_head head = {0};
         struct http_refusal refusal = {0};
         int status =
             status_of(refused[i].bytes, refused[i].size, &head, &refusal);
@@ -145,37 +145,37 @@ static const struct {
     bool keep_alive;
     bool expect_continue;
 } accepted[] = {
-    {CASE(GET_ HOST "\r\n"), 1, -1, false, true, false},
-    {CASE("\r\n" GET_ HOST "\r\n"), 1, -1, false, true, false},
+    {CASE(GET HOST "\r\n"), 1, -1, false, true, false},
+    {CASE("\r\n" GET HOST "\r\n"), 1, -1, false, true, false},
     {CASE("GET / HTTP/1.0\r\n\r\n"), 0, -1, false, false, false},
     {CASE("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), 0, -1, false,
      true, false},
     {CASE("GET / HTTP/1.0\r\nExpect: banana\r\n\r\n"), 0, -1, false, false,
      false},
     {CASE("GET / HTTP/1.9\r\n" HOST "\r\n"), 1, -1, false, true, false},
-    {CASE(GET_ HOST "Connection: x,\t CLOSE ,y\r\n\r\n"), 1, -1, false, false,
+    {CASE(GET HOST "Connection: x,\t CLOSE ,y\r\n\r\n"), 1, -1, false, false,
      false},
-    {CASE(GET_ HOST "Connection: x\r\nConnection: close\r\n\r\n"), 1, -1, false,
+    {CASE(GET HOST "Connection: x\r\nConnection: close\r\n\r\n"), 1, -1, false,
      false, false},
-    {CASE(GET_ HOST "Connection: closed\r\n\r\n"), 1, -1, false, true, false},
-    {CASE(POST_ CL("0") "\r\n"), 1, 0, false, true, false},
-    {CASE(POST_ CL("073  ") "\r\n"), 1, 73, false, true, false},
-    {CASE(POST_ CL("999999999999999999") "\r\n"), 1, 999999999999999999, false,
+    {CASE(GET HOST "Connection: closed\r\n\r\n"), 1, -1, false, true, false},
+    {CASE(POST CL("0") "\r\n"), 1, 0, false, true, false},
+    {CASE(POST CL("073  ") "\r\n"), 1, 73, false, true, false},
+    {CASE(POST CL("999999999999999999") "\r\n"), 1, 999999999999999999, false,
      true, false},
-    {CASE(POST_ "content-length:73\r\n\r\n"), 1, 73, false, true, false},
-    {CASE(POST_ TE("Chunked ") "\r\n"), 1, -1, true, true, false},
-    {CASE(POST_ CL("1") "Expect: 100-Continue\r\n\r\n"), 1, 1, false, true,
+    {CASE(POST "content-length:73\r\n\r\n"), 1, 73, false, true, false},
+    {CASE(POST TE("Chunked ") "\r\n"), 1, -1, true, true, false},
+    {CASE(POST CL("1") "Expect: 100-Continue\r\n\r\n"), 1, 1, false, true,
      true},
-    {CASE(GET_ "Host: [::1]:8000\r\n\r\n"), 1, -1, false, true, false},
+    {CASE(GET "Host: [::1]:8000\r\n\r\n"), 1, -1, false, true, false},
     {CASE("GET http://a/b HTTP/1.1\r\n" HOST "\r\n"), 1, -1, false, true,
      false},
-    {CASE(GET_ HOST "A: \xc3\xa4\r\n\r\n"), 1, -1, false, true, false},
+    {CASE(GET HOST "A: \xc3\xa4\r\n\r\n"), 1, -1, false, true, false},
 };
 
 START_TEST(accepts_what_is_valid)
 {
     for (size_t i = 0; i < sizeof accepted / sizeof accepted[0]; i++) {
-        struct http_head head;
+        struct http_head head = {0};
         struct http_refusal refusal = {0};
         int status =
             status_of(accepted[i].bytes, accepted[i].size, &head, &refusal);
@@ -196,8 +196,8 @@ START_TEST(slices_are_what_was_sent)
 {
     static const char bytes[] = "POST /p?q=1 HTTP/1.1\r\nHost: a\r\nX-A:  b\tc "
                                 "\t\r\nX-B:\r\n\r\nrest";
-    struct http_head head;
-    struct http_refusal refusal;
+    struct http_head head = {0};
+    struct http_refusal refusal = {0};
     size_t scanned = 0;
     size_t len = 0;
     ck_assert_int_eq(http_head_find_end(bytes, sizeof bytes - 1, &scanned, &len,
@@ -221,7 +221,7 @@ START_TEST(counts_fields)
     for (int count = HTTP_FIELDS_MAX - 1; count <= HTTP_FIELDS_MAX + 1;
          count++) {
         struct celery_buf bytes = CELERY_BUF_INIT;
-        struct http_head head;
+        struct http_head head = {0};
         struct http_refusal refusal = {0};
         celery_buf_printf(&bytes, "POST / HTTP/1.1\r\nHost: a\r\n");
         for (int i = 0; i < count - 2; i++)
