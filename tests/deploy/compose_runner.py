@@ -20,7 +20,8 @@ from harness import LOOPBACK, Process, free_port, wait_for
 
 NOT_HERE = {"grafana", "rabbitmq"}
 # The port a container listens on, where the file does not publish it.
-LISTENS = {"worker": [9808], "node-exporter": [9100]}
+LISTENS = {"app1": [9809], "app2": [9809], "app3": [9809], "worker": [9808],
+           "node-exporter": [9100]}
 
 
 def interpolated(text, env):
@@ -108,7 +109,8 @@ class Compose:
             for key, value in env.items():
                 if inside in value and value.startswith("/"):
                     env[key] = value.replace(inside, str(self.volume(name, inside)))
-        for key, container_port in (("PORT", 8000), ("METRICS_PORT", 9808)):
+        for key, container_port in (("PORT", 8000), ("METRICS_PORT", 9808),
+                                    ("METRICS_PORT", 9809)):
             if (name, container_port) in self.ports:
                 env[key] = str(self.ports[name, container_port])
         for key in ("HOST", "METRICS_HOST"):
