@@ -325,7 +325,7 @@ def test_nginx_limits_fit_the_api():
     # Only webhooks, which the ledger deduplicates, are sent again after a failure.
     locations = re.findall(r"location ([^{]*)\{(.*?)\n        \}", nginx, re.DOTALL)
     replayed = [where.strip() for where, text in locations if "non_idempotent" in text]
-    assert replayed == ["~ ^/api/v1/webhooks?/[A-Za-z0-9_-]+$"]
+    assert replayed == ["~ ^/api/v1/webhooks?/"]
     assert "non_idempotent" not in re.sub(r"(?s)location.*?\n        \}", "", nginx)
 
 
