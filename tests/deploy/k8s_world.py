@@ -342,13 +342,16 @@ def check_services(world):
 
 def check_probes(world):
     found = []
-    ports = {"cricalgo-api": "PORT", "cricalgo-worker": "METRICS_PORT"}
+    ports = {"cricalgo-api": ["PORT", "METRICS_PORT"], "cricalgo-worker": ["METRICS_PORT"]}
     for name, c, _ in world.containers():
         declared = {p["name"]: p["containerPort"] for p in c.get("ports", [])}
-        setting = ports.get(c["command"][0])
-        real = int(world.config().get(setting) or settings_of(c["command"][0])[setting][1])
-        if list(declared.values()) != [real]:
+        config = world.config() | {e["name"]: e["value"] for e in c.get("env", []) if "value" in e}
+        real = [int(config.get(setting) or settings_of(c["command"][0])[setting][1])
+                for setting in ports.get(c["command"][0])]
+        if list(declared.values()) != real:
             found.append(f"{name}: declares {declared}, listens on {real}")
+        if declared.get("metrics") != real[-1]:
+            found.append(f"{name}: its metrics are not on the port of that name")
         for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"),
                             ("readinessProbe", "/readyz")):
             get = c.get(probe, {}).get("httpGet", {})
@@ -356,6 +359,8 @@ def check_probes(world):
                 found.append(f"{name}: {probe} asks {get.get('path')}, not {path}")
             if get.get("port") not in declared and get.get("port") not in declared.values():
                 found.append(f"{name}: {probe} asks port {get.get('port')}")
+            elif get["port"] != "metrics":
+                found.append(f"{name}: {probe} asks a port that clients can fill")
     return found
 
 
@@ -439,6 +444,25 @@ def check_subsets(world):
                 found.append(f"VirtualService {step}: no subset {d.get('subset')}")
             if d.get("port", {}).get("number") not in [p["port"] for p in service["spec"]["ports"]]:
                 found.append(f"VirtualService {step}: no port {d.get('port')} of {d['host']}")
+    return found
+
+
+def check_edge(world):
+    """From outside Istio forwards what is listed, and nothing else."""
+    found = []
+    listed = ("/api/", "/", "/openapi.json", "/health", "/healthz")
+    for v in world.of("VirtualService"):
+        step, rules = step_of(v), v["spec"]["http"]
+        if rules[-1].get("directResponse", {}).get("status") != 404 or rules[-1].get("match"):
+            found.append(f"VirtualService {step}: does not end with 404")
+        for rule in [r for r in rules if "route" in r]:
+            for match in rule.get("match") or [{}]:
+                if match.get("gateways") == ["mesh"]:
+                    continue
+                uri = match.get("uri", {"prefix": "/"})
+                open_prefix = not uri.get("prefix", "/api/").startswith("/api/")
+                if open_prefix or uri.get("exact", "/") not in listed:
+                    found.append(f"VirtualService {step}: forwards {list(uri.values())[0]}")
     return found
 
 

@@ -194,8 +194,10 @@ def test_settings_are_accepted(worlds, overlay):
         for e in container.get("env", []):
             if "valueFrom" in e:
                 env[e["name"]] = secret[e["valueFrom"]["secretKeyRef"]["key"]]
-            else:
+            elif e["name"].endswith("_FILE"):
                 env[e["name"].removesuffix("_FILE")] = secret[pathlib.Path(e["value"]).name]
+            else:
+                env[e["name"]] = e["value"]
         program = k8s_world.PROGRAMS[container["command"][0]]
         done = run(program, *container.get("args", []), "--check-config", env=env)
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
