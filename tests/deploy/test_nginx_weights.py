@@ -4,6 +4,7 @@ that the step's name says, to two in a hundred."""
 import collections
 import http.client
 import http.server
+import json
 import os
 import pathlib
 import re
@@ -177,8 +178,31 @@ def test_health_is_answered_here_and_metrics_are_not_shown(nginx, backends):
     for backend in backends.values():
         backend.requests.clear()
     assert nginx.get("/health") == (200, "healthy\n")
-    assert nginx.get("/metrics")[0] == nginx.get("/readyz")[0] == 404
+    for path in ("/metrics", "/metrics/", "/metrics%2f", "/metrics%5c", "/x/../metrics", "/%6detrics",
+                 "/readyz", "/other"):
+        status, text = nginx.get(path)
+        assert status == 404, path
+        assert json.loads(text) | {"request_id": ""} == {
+            "ok": False, "error": "no such path", "field": None, "request_id": ""}
     assert not any(b.requests for b in backends.values())
+
+
+@pytest.mark.parametrize("given, kept", [("mine-1", True), ("a" * 64, True), ("a" * 65, False),
+                                         ("a/b", False)])
+def test_a_well_formed_request_id_is_kept(nginx, backends, given, kept):
+    nginx.step("stable")
+    backends["stable"].requests.clear()
+    conn = http.client.HTTPConnection(harness.LOOPBACK, nginx.port, timeout=10)
+    conn.request("GET", "/api/v1/health", headers={"X-Request-Id": given})
+    conn.getresponse().read()
+    passed = backends["stable"].requests[0][2]["X-Request-Id"]
+    assert (passed == given) is kept
+    conn.request("GET", "/nothing", headers={"X-Request-Id": given})
+    answer = conn.getresponse()
+    assert (answer.status, answer.getheader("Content-Type")) == (404, "application/json")
+    told = json.loads(answer.read())["request_id"]
+    assert told == answer.getheader("X-Request-Id") and (told == given) is kept
+    conn.close()
 
 
 def test_only_webhooks_are_sent_again(nginx, backends):
