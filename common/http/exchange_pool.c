@@ -28,12 +28,12 @@ void exchange_reset(struct exchange *exchange)
     keep_or_free(&response->body);
     keep_or_free(&response->headers);
     keep_or_free(&exchange->wire);
-    request->method = NULL;
-    request->header_count = 0;
-    request->param_count = 0;
-    response->status = 200;
-    response->content_type = "application/json";
-    response->close = false;
+    /* All but the buffers is new, whatever members there will be. */
+    *request = (struct http_request){.body = request->body};
+    struct http_response fresh = HTTP_RESPONSE_INIT;
+    fresh.body = response->body;
+    fresh.headers = response->headers;
+    *response = fresh;
     exchange->route = NULL;
     exchange->sent = 0;
     exchange->link = -1;

@@ -53,8 +53,16 @@ static void register_metrics(void)
         {NULL},
         NULL,
         0};
+    /* What is not there has no rate: the series that alerts look at. */
+    static const char *const reasons[] = {
+        "busy",         "connections",      "evicted_idle",
+        "evicted_slow", "peer_connections", "silent",
+        "slow"};
     refused_total = metric_register(&refused);
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        metric_add(refused_total, 0, (const char *const[]){reasons[i], NULL});
     connections = metric_register(&open);
+    metric_set(connections, 0, NULL);
 }
 
 /* --- accepting ---------------------------------------------------------- */

@@ -25,6 +25,7 @@ static const int64_t head_us = 10 * USEC_PER_SEC;
 static const int64_t idle_us = 65 * USEC_PER_SEC;
 static const int64_t queue_us = 5 * USEC_PER_SEC;
 static const int64_t write_us = 30 * USEC_PER_SEC;
+static const int64_t write_rate = 1024; /* bytes a second, beyond that */
 static const int64_t linger_us = 5 * USEC_PER_SEC;
 
 /* --- lists and states --------------------------------------------------- */
@@ -64,9 +65,12 @@ static void enter(struct front *front, struct front_conn *conn,
                   enum conn_state state, int64_t patience_us)
 {
     conn->state = state;
+    conn->since_us = front->now_us;
     conn->deadline_us = front->now_us + patience_us;
     if (state == CONN_IDLE)
         enlist(conn, &conn->listener->idle);
+    else if (state == CONN_LINGER)
+        enlist(conn, &conn->listener->lingering);
     else if (state == CONN_HEAD || state == CONN_BODY)
         enlist(conn, &conn->listener->reading);
     else
@@ -137,15 +141,21 @@ void conn_bury(struct front *front)
 
 bool conn_evict(struct front *front, struct front_listener *listener)
 {
-    struct front_conn *conn = listener->idle.first != NULL
-                                ? listener->idle.first
-                                : listener->reading.first;
-    if (conn == NULL)
-        return false;
-    front_count_refused(conn->state == CONN_IDLE ? "evicted_idle"
-                                                 : "evicted_slow");
-    conn_close(front, conn);
-    return true;
+    struct front_conn *const candidates[] = {
+        listener->idle.first,
+        listener->lingering.first,
+        listener->reading.first,
+    };
+    static const char *const reasons[] = {"evicted_idle", "evicted_answered",
+                                          "evicted_slow"};
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (candidates[i] == NULL)
+            continue;
+        front_count_refused(reasons[i]);
+        conn_close(front, candidates[i]);
+        return true;
+    }
+    return false;
 }
 
 size_t conn_count_active(const struct front *front)
@@ -230,6 +240,10 @@ static void write_answer(struct front *front, struct front_conn *conn)
         if (n < 0 && errno == EAGAIN) {
             if (conn->state != CONN_WRITING)
                 enter(front, conn, CONN_WRITING, write_us);
+            /* What was taken buys time for the rest. */
+            conn->deadline_us =
+                conn->since_us + write_us
+                + (int64_t)exchange->sent * USEC_PER_SEC / write_rate;
             return;
         }
         if (n < 0) {

@@ -38,22 +38,24 @@ struct front_listener {
     enum front_source source;
     int fd;
     int port;
-    bool probes;              /* for METRICS_PORT's routes */
-    bool paused;              /* no file descriptor was left */
-    int count;                /* connections */
-    int max;                  /* of them */
-    struct conn_list idle;    /* keep-alive connections without a request */
-    struct conn_list reading; /* silent ones, heads and bodies on their way */
+    bool probes;                /* for METRICS_PORT's routes */
+    bool paused;                /* no file descriptor was left */
+    int count;                  /* connections */
+    int max;                    /* of them */
+    struct conn_list idle;      /* keep-alive connections without a request */
+    struct conn_list lingering; /* answered for the last time */
+    struct conn_list reading;   /* silent ones, heads and bodies on their way */
 };
 
 struct front_conn {
     enum front_source source;
     enum conn_state state;
     int fd;
-    bool readable; /* recv() may find something */
-    bool hangup;   /* the client's end was seen: read until it */
-    bool counted;  /* in front->peers */
-    size_t index;  /* in front->conns */
+    bool readable;    /* recv() may find something */
+    bool hangup;      /* the client's end was seen: read until it */
+    bool counted;     /* in front->peers */
+    size_t index;     /* in front->conns */
+    int64_t since_us; /* in this state */
     int64_t deadline_us;
     struct exchange *exchange; /* NULL: no byte of a request is here */
     struct front_listener *listener;
@@ -116,7 +118,8 @@ void conn_on_deadline(struct front *front, struct front_conn *conn);
 void conn_close(struct front *front, struct front_conn *conn);
 
 /* Closes the connection that matters least: the one idle for longest, else the
- * one that has been reading for longest. false: all have requests in work. */
+ * one that was answered or has been sending for longest. false: all have
+ * requests in work. */
 bool conn_evict(struct front *front, struct front_listener *listener);
 
 /* Frees what conn_close() left, at the end of a round. */

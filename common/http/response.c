@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "http/http_date.h"
+
 static const char retry_after_s[] = "5";
 
 /* Balances, users and errors are nobody's to keep (RFC 9111, section 5.2.2.5). */
@@ -149,6 +151,7 @@ void http_response_write(const struct http_response *response,
 {
     celery_buf_printf(ret_wire,
                       "HTTP/1.1 %d %s\r\n"
+                      "Date: %s\r\n"
                       "Content-Type: %s\r\n"
                       "Content-Length: %zu\r\n"
                       "X-Request-Id: %s\r\n"
@@ -156,8 +159,8 @@ void http_response_write(const struct http_response *response,
                       "%s"
                       "Connection: %s\r\n",
                       response->status, http_reason(response->status),
-                      response->content_type, response->body.len, request->id,
-                      response->cacheable ? "" : no_store,
+                      http_date(), response->content_type, response->body.len,
+                      request->id, response->cacheable ? "" : no_store,
                       response->close ? "close" : "keep-alive");
     celery_buf_append(ret_wire, celery_buf_str(&response->headers));
     celery_buf_append(ret_wire, CELERY_STR("\r\n"));

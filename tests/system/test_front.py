@@ -3,6 +3,7 @@
 serve, and that slow clients cost the others nothing. The numbers E12 to E19 are
 those of the cases that these tests stand for."""
 
+import email.utils
 import hashlib
 import hmac
 import json
@@ -10,6 +11,7 @@ import os
 import resource
 import select
 import socket
+import sqlite3
 import statistics
 import subprocess
 import time
@@ -300,6 +302,14 @@ def test_pipelined_requests_are_answered_in_order(api):
     assert [(a[0], a[1]["x-request-id"]) for a in answers] == want
 
 
+def test_answers_are_dated(api):
+    before = int(time.time())
+    _, headers, _, _ = ask(api, head())
+    dated = email.utils.parsedate_to_datetime(headers["date"]).timestamp()
+    assert before <= dated <= time.time()
+    assert headers["date"] == email.utils.formatdate(dated, usegmt=True)
+
+
 def test_half_closed_clients_get_their_answer(api):
     with Client(api.port) as client:
         client.send(head("GET", "/health"))
@@ -465,6 +475,57 @@ def test_when_all_connections_are_taken_the_idle_one_goes(own_api):
         assert clients[1].send(head()).answer()[0] == 200
     for client in clients:
         client.sock.close()
+
+
+@pytest.fixture
+def stuck(own_api, tmp_path):
+    """An API whose ledger is locked: each webhook holds its thread."""
+    server = own_api(HTTP_THREADS=4, HTTP_CONNECTIONS_MAX=16, METRICS_PORT=0)
+    body = deposit()
+    assert ask(server, signed(body) + body)[0] == 202
+    lock = sqlite3.connect(tmp_path / "l.db", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    clients = []
+    for _ in range(15):
+        body = deposit()
+        clients.append(Client(server.port).send(signed(body) + body))
+    yield server, lock, clients
+    for client in clients:
+        client.sock.close()
+    lock.close()
+
+
+def test_probes_answer_while_every_thread_is_taken(stuck):
+    server, lock, clients = stuck
+    started = time.monotonic()
+    for path in ("/healthz", "/health", "/api/v1/health"):
+        assert ask(server, head("GET", path))[0] == 200
+    port = server.process.events("api_started")[0]["metrics_port"]
+    for path in ("/healthz", "/metrics"):
+        with Client(port) as client:
+            assert client.send(head("GET", path)).answer()[0] == 200
+    # With the last place taken there is no other for a client, but for a probe.
+    body = deposit()
+    clients.append(Client(server.port).send(signed(body) + body))
+    harness.wait_for(lambda: metric(server, "http_front_connections") >= 16, "all are taken")
+    with Client(server.port) as client:
+        assert client.answer()[0] == 503 and client.closed()
+    assert metric(server, 'http_front_refused_total{reason="connections"}') == 1
+    assert time.monotonic() - started < 4
+    lock.execute("ROLLBACK")
+    # Four at a time: whoever waited is answered as well.
+    assert {client.answer()[0] for client in clients} == {202}
+
+
+@pytest.mark.chaos
+def test_who_waits_too_long_for_a_thread_is_told(stuck):
+    server, lock, clients = stuck
+    told = [client for client in clients if select.select([client.sock], [], [], 7)[0]]
+    answers = [client.answer() for client in told]
+    busy = [a for a in answers if b"every thread is busy" in a[2]]
+    assert len(busy) >= 11 and all(a[0] == 503 and a[1]["retry-after"] for a in busy)
+    assert metric(server, 'http_front_refused_total{reason="busy"}') == len(busy)
+    lock.execute("ROLLBACK")
 
 
 def slow_clients(server, count):
