@@ -371,6 +371,18 @@ static enum celery_status check_proxies(const struct conf *conf,
     return st;
 }
 
+static enum celery_status check_ports(const struct conf *conf,
+                                      struct celery_error *err)
+{
+    int64_t port = conf_int(conf, "METRICS_PORT");
+    if (port == 0 || port != conf_int(conf, "PORT"))
+        return CELERY_OK;
+    return celery_fail(err, CELERY_INVALID,
+                       "METRICS_PORT='%s' is not accepted; accepted: another "
+                       "port than PORT's, or unset for both on one",
+                       conf_text(conf, "METRICS_PORT"));
+}
+
 enum celery_status api_settings_check(const struct conf *conf,
                                       struct celery_error *err)
 {
@@ -389,6 +401,8 @@ enum celery_status api_settings_check(const struct conf *conf,
         st = check_currency(conf, err);
     if (st == CELERY_OK)
         st = check_proxies(conf, err);
+    if (st == CELERY_OK)
+        st = check_ports(conf, err);
     if (st == CELERY_OK)
         st = task_sign_with(conf_text(conf, "CELERY_C_SIGN_KEYS"), err);
     return st;

@@ -91,20 +91,27 @@ static void read_connection(struct celery_str value, struct seen *seen)
     }
 }
 
-/* RFC 9110 section 7.2: uri-host [ ":" port ]. An empty one is allowed only
- * where the URI has no authority, and http always has one. */
+bool http_is_host(struct celery_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.data[i];
+        if (!ascii_is_alnum(c)
+            && (c == '\0' || strchr("-._~!$&'()*+;=%:[]", c) == NULL))
+            return false;
+    }
+    return s.len > 0;
+}
+
+/* An empty one is allowed only where the URI has no authority, and http always
+ * has one. */
 static bool read_host(struct celery_str value, struct seen *seen,
                       struct http_refusal *refusal)
 {
     if (++seen->hosts > 1)
         return refuse(refusal, 400, "host", "more than one Host");
-    for (size_t i = 0; i < value.len; i++) {
-        char c = value.data[i];
-        if (!ascii_is_alnum(c)
-            && (c == '\0' || strchr("-._~!$&'()*+;=%:[]", c) == NULL))
-            return refuse(refusal, 400, "host", "Host is malformed");
-    }
-    return value.len > 0 ? true : refuse(refusal, 400, "host", "Host is empty");
+    return http_is_host(value)
+             ? true
+             : refuse(refusal, 400, "host", "Host is empty or malformed");
 }
 
 /* RFC 9110 section 10.1.1: an expectation that is not known is 417; HTTP/1.0

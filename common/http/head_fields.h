@@ -13,4 +13,8 @@
 bool http_head_read_fields(struct http_head *head,
                            struct http_refusal *ret_refusal);
 
+/* Is it uri-host [ ":" port ] (RFC 9110 section 7.2), by its characters? A
+ * user's name before it is none of them. */
+bool http_is_host(struct celery_str s);
+
 #endif /* HTTP_HEAD_FIELDS_H */

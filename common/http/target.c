@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/ascii.h"
+#include "http/head_fields.h"
 
 static bool refuse(struct http_refusal *refusal, const char *text)
 {
@@ -85,13 +86,14 @@ static bool skip_authority(struct celery_str *text,
         if (text->len <= len || strncasecmp(text->data, schemes[i], len) != 0)
             continue;
         const char *end = text->data + text->len;
-        const char *p = text->data + len;
-        while (p < end && *p != '/' && *p != '?' && *p != '#')
+        const char *start = text->data + len;
+        const char *p = start;
+        while (p < end && *p != '/' && *p != '?')
             p++;
-        if (p == text->data + len)
-            break;
         *text = (struct celery_str){p, (size_t)(end - p)};
-        return true;
+        return http_is_host((struct celery_str){start, (size_t)(p - start)})
+                 ? true
+                 : refuse(refusal, "the target's host is malformed");
     }
     return refuse(refusal, "the target is no path");
 }

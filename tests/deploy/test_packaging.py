@@ -107,7 +107,7 @@ def test_the_programs_notify(tmp_path, name):
     env = harness.plain_env(
         DATABASE_URL=f"sqlite:///{tmp_path}/ledger.db", CELERY_BROKER_URL=f"filesystem://{tmp_path}/spool",
         CELERY_RESULT_BACKEND=f"file://{tmp_path}/results", WEBHOOK_SECRET="test-secret", PORT=port,
-        METRICS_PORT=port, NOTIFY_SOCKET=supervisor.path)
+        METRICS_PORT=port if name == "cricalgo-worker" else 0, NOTIFY_SOCKET=supervisor.path)
     process = harness.Process(name, [PROGRAMS[name]], tmp_path, env)
     try:
         state = supervisor.next()

@@ -625,7 +625,8 @@ def test_ten_thousand_idle_connections(own_api):
 
 def test_wrong_settings_are_named(tmp_path):
     for name, value in [("TRUSTED_PROXIES", "10.0.0.0/33"), ("TRUSTED_PROXIES", "proxy.internal"),
-                        ("METRICS_PORT", "70000"), ("HTTP_CONNECTIONS_PER_PEER", "-1"),
+                        ("METRICS_PORT", "70000"), ("METRICS_PORT", "8000"),
+                        ("HTTP_CONNECTIONS_PER_PEER", "-1"),
                         ("HTTP_CONNECTIONS_MAX", "many")]:
         env = harness.plain_env(WEBHOOK_SECRET="s", DATABASE_URL=f"sqlite:///{tmp_path}/l.db",
                                 CELERY_BROKER_URL=f"filesystem://{tmp_path}/spool", **{name: value})
