@@ -76,6 +76,11 @@ bool query_text(const struct http_request *request, const struct query *query,
                 const char *name, size_t size, const char **ret,
                 struct http_response *response);
 
+/* The same for one of visible ASCII characters. */
+bool query_visible(const struct http_request *request,
+                   const struct query *query, const char *name, size_t size,
+                   const char **ret, struct http_response *response);
+
 /* A part of the path into ret_text; false when it does not fit. */
 bool path_text(const struct http_request *request, const char *name,
                char *ret_text, size_t size);

@@ -73,6 +73,22 @@ bool query_text(const struct http_request *request, const struct query *query,
     return false;
 }
 
+bool query_visible(const struct http_request *request,
+                   const struct query *query, const char *name, size_t size,
+                   const char **ret, struct http_response *response)
+{
+    if (!query_text(request, query, name, size, ret, response))
+        return false;
+    for (const char *p = *ret; p != NULL && *p != '\0'; p++) {
+        if (*p > ' ' && *p <= '~')
+            continue;
+        http_problem(response, request, 422,
+                     "the parameter must be of visible ASCII characters", name);
+        return false;
+    }
+    return true;
+}
+
 bool path_text(const struct http_request *request, const char *name,
                char *ret_text, size_t size)
 {

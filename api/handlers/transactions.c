@@ -66,8 +66,8 @@ static bool read_filters(const struct http_request *request,
                     response)
         || !query_text(request, query, "state", PARAMETER_MAX, &q->state,
                        response)
-        || !query_text(request, query, "tx_hash", LEDGER_HASH_MAX, &q->tx_hash,
-                       response))
+        || !query_visible(request, query, "tx_hash", LEDGER_HASH_MAX,
+                          &q->tx_hash, response))
         return false;
     if (q->user_id != NULL
         && !celery_task_id_valid(

@@ -31,8 +31,8 @@ void handle_wallet(void *arg, struct http_request *request,
     const char *given = NULL;
     enum celery_status st = CELERY_OK;
     if (!read_query(request, &query, response)
-        || !query_text(request, &query, "currency", sizeof currency, &given,
-                       response))
+        || !query_visible(request, &query, "currency", sizeof currency, &given,
+                          response))
         return;
     ledger_currency_fold(given != NULL ? given : api->rules.currency, currency);
     if (path_text(request, "user_id", user_id, sizeof user_id))

@@ -113,9 +113,11 @@ suite_deploy() {
 }
 
 # The long tier: what takes minutes to build or to run; the newest Celery too, so
-# that a release that writes otherwise is seen the night that it comes.
+# that a release that writes otherwise is seen the night that it comes; and a
+# thousand requests of each kind to every route.
 suite_nightly() {
   suite_vectors
+  suite_openapi
   ensure_packages "${DEPLOY_PACKAGES[@]}" "${NIGHTLY_PACKAGES[@]}"
   kube_tools || { not_ok "building the API server"; return; }
   deploy_tests nightly

@@ -5,6 +5,7 @@
 ASAN_BUILD=build-asan
 VENV_57=$PWD/build-venv/celery-5.7.0
 VENV_52=$PWD/build-venv/celery-5.2.7
+VENV_SCHEMATHESIS=$PWD/build-venv/schemathesis
 FUZZ_SECONDS=${FUZZ_SECONDS:-3}
 
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
@@ -243,12 +244,26 @@ system_tests() {
   grep -E '^[A-Za-z, ]+: [0-9]+ (kills|faults)' "$log" | sed 's/^/   /' >&2
 }
 
+make_schemathesis() {
+  make_venv "$VENV_SCHEMATHESIS" schemathesis==4.32.5 &&
+    export CRICALGO_SCHEMATHESIS=$VENV_SCHEMATHESIS/bin/schemathesis
+}
+
 # What measures time runs by itself; the rest, which waits most of the time, two
 # files at a time.
 suite_system() {
   asan_build || return
+  make_schemathesis || { not_ok "installing schemathesis with pip"; return; }
   system_tests $ASAN_BUILD "not chaos" test_idle.py
   system_tests $ASAN_BUILD "not chaos" --ignore=test_idle.py -n 2 --dist loadfile
+}
+
+# Many more requests than by default against what openapi.json says (minutes).
+suite_openapi() {
+  asan_build || return
+  make_schemathesis || { not_ok "installing schemathesis with pip"; return; }
+  T_OPENAPI_EXAMPLES=${T_OPENAPI_EXAMPLES:-1000} T_SEED=${T_SEED:-$RANDOM} \
+    system_tests $ASAN_BUILD "not chaos" test_openapi.py --timeout 1800
 }
 
 # The long tests of the brokers: failpoints and leases with sanitizers, then a

@@ -405,7 +405,8 @@ class Common:
             seen += [row["tx_id"] for row in page["transactions"]]
             cursor = page["next_cursor"]
         self.assertEqual(seen, ids[::-1])
-        for query in ("limit=0", "limit=501", "limit=x", "limit=%2B5", "limit=+5", "state=x", "user_id=x", "limit=" + "1" * 99):
+        for query in ("limit=0", "limit=501", "limit=x", "limit=%2B5", "limit=+5", "state=x", "user_id=x", "limit=" + "1" * 99,
+                      "tx_hash=a+b", "tx_hash=%C3%A9", "tx_hash=" + "x" * 129):
             answer = self.api.call("GET", "/api/v1/transactions?" + query)
             self.assertEqual((answer[0], answer[1]["field"]), (422, query.split("=")[0]), query)
         some = str(uuid.uuid4())
@@ -451,6 +452,7 @@ class Common:
         for query in ("?currency=%ff", "?currency=", "?currency", "?currency=DAI&currency=DAI"):
             self.problem(self.api.call("GET", path + query), 400, "", "currency")
         self.problem(self.api.call("GET", path + "?currency=" + "x" * 17), 422, "too long", "currency")
+        self.problem(self.api.call("GET", path + "?currency=U%20D"), 422, "visible ASCII", "currency")
 
     def test_sixty_four_connections(self):
         hashes = [uuid.uuid4().hex for _ in range(320)]
