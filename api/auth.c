@@ -58,8 +58,8 @@ static bool is_name(struct celery_str text)
     if (text.len == 0 || text.len >= AUTH_NAME_MAX)
         return false;
     for (size_t i = 0; i < text.len; i++) {
-        if (!ascii_is_alnum(text.data[i])
-            && memchr("._-", text.data[i], 3) == NULL)
+        char c = text.data[i];
+        if (!ascii_is_alnum(c) && c != '.' && c != '_' && c != '-')
             return false;
     }
     return true;
@@ -142,13 +142,18 @@ static enum celery_status add_token(struct auth *auth, struct celery_str entry,
     return CELERY_OK;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
 static struct celery_str trim(const char *text, size_t len)
 {
-    while (len > 0 && memchr(" \t\r", text[0], 3) != NULL) {
+    while (len > 0 && is_blank(text[0])) {
         text++;
         len--;
     }
-    while (len > 0 && memchr(" \t\r", text[len - 1], 3) != NULL)
+    while (len > 0 && is_blank(text[len - 1]))
         len--;
     return slice(text, len);
 }

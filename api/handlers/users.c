@@ -27,8 +27,8 @@ struct registration {
 static bool is_name(struct celery_str text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        if (!ascii_is_alnum(text.data[i])
-            && memchr("_.-", text.data[i], 3) == NULL)
+        char c = text.data[i];
+        if (!ascii_is_alnum(c) && c != '_' && c != '.' && c != '-')
             return false;
     }
     return text.len >= NAME_MIN && text.len <= NAME_MAX;

@@ -184,7 +184,7 @@ static enum celery_status run(struct pg_pool *pool, const char *sql,
         pg_pool_return(pool, conn);
         if (st == CELERY_OK)
             return CELERY_OK;
-        unknown = unknown || why.detail == pg_sqlstate("08007");
+        unknown |= why.detail == pg_sqlstate("08007");
         if (dead && kept && !late && !reconnected) {
             reconnected = true;
             drop_idle(pool);

@@ -23,8 +23,7 @@ enum {
     BUSY_WAIT_MIN_US = 200,
     BUSY_WAIT_MAX_US = 1500,
     STATEMENTS_MAX = 40,
-    READERS_MAX = 16,
-    PROBE_EVERY_US = 1000000
+    READERS_MAX = 16
 };
 
 struct sqlite_conn {
@@ -314,26 +313,12 @@ void sqlite_rollback(struct sqlite_db *db, struct sqlite_conn *conn)
     give_writer(db);
 }
 
-enum celery_status sqlite_probe_write(struct sqlite_db *db,
-                                      struct celery_error *err)
+int64_t sqlite_written_us(struct sqlite_db *db)
 {
-    static const char sql[] = "UPDATE write_probe SET at = ?1";
-    struct sqlite_conn *conn = NULL;
     lock_acquire(&db->lock);
     int64_t written_us = db->written_us;
     lock_release(&db->lock);
-    if (written_us != 0 && clock_monotonic_us() - written_us < PROBE_EVERY_US)
-        return CELERY_OK;
-    enum celery_status st = sqlite_begin(db, &conn, err);
-    if (st != CELERY_OK)
-        return st;
-    sqlite3_stmt *stmt = sqlite_statement(conn, sql);
-    sqlite_bind_number(stmt, 1, clock_wall_us());
-    st = sqlite_step_done(conn, stmt, err);
-    if (st == CELERY_OK)
-        return sqlite_commit(db, conn, err);
-    sqlite_rollback(db, conn);
-    return st;
+    return written_us;
 }
 
 static bool take_reader(struct sqlite_db *db, struct sqlite_conn **ret)

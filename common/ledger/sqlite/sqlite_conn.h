@@ -35,11 +35,9 @@ enum celery_status sqlite_commit(struct sqlite_db *db, struct sqlite_conn *conn,
                                  struct celery_error *err) CELERY_MUST_CHECK;
 void sqlite_rollback(struct sqlite_db *db, struct sqlite_conn *conn);
 
-/* CELERY_OK when a write succeeded in the last second; else tries one, which
- * touches the only row of write_probe and nothing else. */
-enum celery_status sqlite_probe_write(struct sqlite_db *db,
-                                      struct celery_error *err)
-    CELERY_MUST_CHECK;
+/* When a transaction of this process last changed something, monotonic; 0: never.
+ */
+int64_t sqlite_written_us(struct sqlite_db *db);
 
 /* A read transaction: one snapshot until sqlite_end_read(). */
 enum celery_status sqlite_begin_read(struct sqlite_db *db,

@@ -104,6 +104,28 @@ static enum celery_status migrate(void *impl, struct celery_error *err)
                        err);
 }
 
+/* Would a write succeed? What was written in the last second says so; else the
+ * only row of write_probe is touched. */
+static enum celery_status probe_write(struct sqlite_db *db,
+                                      struct celery_error *err)
+{
+    static const char sql[] = "UPDATE write_probe SET at = ?1";
+    struct sqlite_conn *conn = NULL;
+    int64_t written_us = sqlite_written_us(db);
+    if (written_us != 0 && clock_monotonic_us() - written_us < USEC_PER_SEC)
+        return CELERY_OK;
+    enum celery_status st = sqlite_begin(db, &conn, err);
+    if (st != CELERY_OK)
+        return st;
+    sqlite3_stmt *stmt = sqlite_statement(conn, sql);
+    sqlite_bind_number(stmt, 1, clock_wall_us());
+    st = sqlite_step_done(conn, stmt, err);
+    if (st == CELERY_OK)
+        return sqlite_commit(db, conn, err);
+    sqlite_rollback(db, conn);
+    return st;
+}
+
 static enum celery_status ready(void *impl, struct celery_error *err)
 {
     static const char sql[] =
@@ -121,7 +143,7 @@ static enum celery_status ready(void *impl, struct celery_error *err)
     sqlite_end_read(impl, conn);
     if (st == CELERY_OK)
         st = migrate_check(version, sqlite_migrations_count, err);
-    return st == CELERY_OK ? sqlite_probe_write(impl, err) : st;
+    return st == CELERY_OK ? probe_write(impl, err) : st;
 }
 
 const struct ledger_driver sqlite_driver = {
