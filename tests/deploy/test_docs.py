@@ -191,6 +191,8 @@ def test_what_the_guide_says_of_the_api(surroundings):
         status, answer, _ = post(path, user)
         assert status == 201 and set(answer) & {"access_token", "refresh_token"} == set(), answer
         status, again, _ = post(path, user)
+        assert status == 409 and "user_id" not in again
+        status, again, _ = post(path, user, **token)
         assert status == 409 and again["user_id"] == answer["user_id"]
 
 
