@@ -263,10 +263,10 @@ void webhook_answer(const struct http_request *request,
     } else {
         watch_deposits(kept, request->id);
         if (all_differ(kept)) {
-            problem.status = 409;
-            problem.code = "contradiction";
-            problem.error =
-                contradiction(&kept->answer->deposits[0], text, sizeof text);
+            problem = (struct http_problem){
+                409, "contradiction",
+                contradiction(&kept->answer->deposits[0], text, sizeof text),
+                NULL};
         } else if (any_stands(kept)
                    || kept->webhook->outcome == LEDGER_IGNORED) {
             answer_stored(kept, response);

@@ -109,9 +109,11 @@ static bool check_signature(struct sender *sender,
                                                                : "signature"),
               LOG_STR("source", source->name), LOG_STR("peer", request->peer),
               LOG_STR("request_id", request->id));
-    return refuse(request, response, 401, stale ? "stale" : "signature",
-                  stale ? "the webhook's timestamp is too far from now"
-                        : "Invalid webhook signature");
+    if (stale)
+        return refuse(request, response, 401, "stale",
+                      "the webhook's timestamp is too far from now");
+    return refuse(request, response, 401, "signature",
+                  "Invalid webhook signature");
 }
 
 static bool check_rate(struct sender *sender,

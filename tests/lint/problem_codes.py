@@ -17,15 +17,18 @@ OF_STATUS = re.compile(r'\{(\d{3}), "[^"]+", "(\w+)"\}')
 CALL = re.compile(r'http_problem_code\(\s*&?\w+,\s*&?\w+,\s*(\d{3}),\s*"(\w+)"')
 # http_unavailable_code(response, request, "outcome_unknown", …): always 503
 UNAVAILABLE = re.compile(r'http_unavailable_code\(\s*&?\w+,\s*&?\w+,\s*()"(\w+)"')
-# struct http_problem problem = {409, "user_taken", …}; {.status = 409, .code = "user_taken"}
-STRUCT = re.compile(r'struct http_problem \w+ = \{\s*(?:\.status = )?(\d{3}),\s*(?:\.code = )?"(\w+)"')
+# struct http_problem problem = {409, "user_taken", …}; {.status = 409, .code = "user_taken"};
+# (struct http_problem){409, "user_taken", …}
+STRUCT = re.compile(r'struct http_problem(?: \w+ = |\))\{\s*(?:\.status = )?(\d{3}),\s*(?:\.code = )?"(\w+)"')
+# refuse(request, response, 404, "unknown_source", …) of the webhooks
+REFUSE = re.compile(r'\brefuse\(\s*request,\s*response,\s*(\d{3}),\s*"(\w+)"')
 ROW = re.compile(r"^\| `(\w+)` \| (\d{3}) \|", re.M)
 
 
 def in_sources(texts):
     found = set()
     for text in texts:
-        for pattern in (OF_STATUS, CALL, UNAVAILABLE, STRUCT):
+        for pattern in (OF_STATUS, CALL, UNAVAILABLE, STRUCT, REFUSE):
             found |= {(code, int(status or 503)) for status, code in pattern.findall(text)}
     return found
 
@@ -50,6 +53,8 @@ def self_test():
             'struct http_problem problem = {409, "user_taken", "x", NULL};']
     rows = "| `not_found` | 404 | x |\n| `scope` | 403 | x |\n| `user_taken` | 409 | x |\n"
     assert compare(good, rows) == []
+    other = ['refuse(request, response, 404,\n "unknown_source", "x");', '(struct http_problem){\n409, "event_reused", "x"};']
+    assert in_sources(other) == {("unknown_source", 404), ("event_reused", 409)}
     assert len(compare(good, rows.replace("scope", "scopes"))) == 2
     assert len(compare(good, rows.replace("403", "401"))) == 2
     assert len(compare(good[:2], rows)) == 1

@@ -36,7 +36,7 @@ static struct secrets *set_of(int turn)
     char token[64];
     char webhook[64];
     (void)snprintf(token, sizeof token, "t%d:read:token-%03d", turn, turn);
-    (void)snprintf(webhook, sizeof webhook, "t%d", turn);
+    (void)snprintf(webhook, sizeof webhook, "secret-t%d", turn);
     struct conf *conf = load(token, webhook);
     ck_assert_int_eq(secrets_read(conf, &secrets, &err), CELERY_OK);
     conf_free(conf);
@@ -50,8 +50,10 @@ static void *reader(void *arg)
     while (!stopping) {
         struct secrets *held = secrets_hold(&store);
         ck_assert_uint_eq(held->auth.count, 1);
-        ck_assert_uint_eq(held->keys.count, 1);
-        ck_assert_str_eq(held->auth.tokens[0].name, held->keys.secrets[0]);
+        const struct signing_secrets *keys = &held->sources->list[0].secrets;
+        ck_assert_uint_eq(keys->count, 1);
+        ck_assert_str_eq(held->auth.tokens[0].name,
+                         keys->list[0].text + strlen("secret-"));
         secrets_release(&store, held);
     }
     return NULL;
@@ -89,10 +91,10 @@ END_TEST
 
 START_TEST(a_wrong_secret_makes_no_set)
 {
-    static const char *const wrong[][2] = {{",", "secret"},
+    static const char *const wrong[][2] = {{",", "good-secret"},
                                            {"good-token", ","},
                                            {"good-token", "whsec_"},
-                                           {"short", "secret"}};
+                                           {"short", "good-secret"}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct celery_error err = {0};
         struct secrets *secrets = NULL;
