@@ -76,8 +76,8 @@ static void turn_away(int fd, const char *reason, int status)
     CLEANUP(celery_buf_done) struct celery_buf wire = CELERY_BUF_INIT;
     front_count_refused(reason);
     http_request_identify(&request);
-    http_unavailable(&response, &request, "too many connections");
-    response.status = status;
+    http_problem(&response, &request, status, "too many connections", NULL);
+    http_response_header(&response, "Retry-After", "5");
     response.close = true;
     http_response_write(&response, &request, false, &wire);
     (void)!send(fd, wire.data, wire.len, MSG_NOSIGNAL | MSG_DONTWAIT);

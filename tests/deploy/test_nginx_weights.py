@@ -183,7 +183,9 @@ def test_health_is_answered_here_and_metrics_are_not_shown(nginx, backends):
         status, text = nginx.get(path)
         assert status == 404, path
         assert json.loads(text) | {"request_id": ""} == {
-            "ok": False, "error": "no such path", "field": None, "request_id": ""}
+            "ok": False, "error": "no such path", "field": None, "request_id": "",
+            "type": "urn:cricalgo:error:not_found", "title": "Not Found", "status": 404,
+            "detail": "no such path", "code": "not_found"}
     assert not any(b.requests for b in backends.values())
 
 

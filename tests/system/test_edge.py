@@ -88,6 +88,10 @@ def is_problem(answer, status):
     assert headers["content-type"] == "application/json"
     assert document["ok"] is False and document["error"] and document["field"] is None
     assert document["request_id"] == headers["x-request-id"]
+    assert document["status"] == status and document["title"] and document["code"] != "error"
+    assert document["type"] == "urn:cricalgo:error:" + document["code"]
+    assert document["detail"] == document["error"]
+    assert headers["cache-control"] == "no-store"
     return document
 
 
@@ -203,6 +207,23 @@ def test_e22_the_edges_errors_are_ours(edge):
         is_problem(through(edge.nginx, data), 400)
     is_problem(through(edge.nginx, head("GET", "/" + "y" * 9000)), 414)
     is_problem(through(edge.nginx, head("GET", "/api/v1/transactions/" + uuid.uuid4().hex)), 401)
+
+
+def test_e22_the_form_is_the_apis(edge):
+    """The same members in the same order, and codes that the API has as well."""
+    of_edge = through(edge.nginx, head("GET", "/nothing"))[2]
+    of_api = through(edge.api.port, head("GET", "/nothing"))[2]
+    edge_document, api_document = json.loads(of_edge), json.loads(of_api)
+    assert list(edge_document) == list(api_document)
+    for document in (edge_document, api_document):
+        del document["request_id"]
+    assert edge_document == api_document
+    listed = set(re.findall(r"^\| `(\w+)` \| \d{3} \|",
+                            (harness.ROOT / "docs/api.md").read_text(), re.M))
+    for name in ("compose/nginx.conf", "k8s/nginx/upstream-weight.conf"):
+        text = (harness.ROOT / name).read_text()
+        codes = re.search(r"map \$status \$edge_code \{(.*?)\}", text, re.S)[1]
+        assert set(re.findall(r"(\w+);", codes)) - {"error"} <= listed, name
 
 
 def test_e22_no_instance(edge, tmp_path, started):

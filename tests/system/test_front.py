@@ -450,7 +450,7 @@ def test_the_limit_of_one_peer(own_api):
     with Client(server.port, "127.0.0.2") as client:
         status, headers, answer = client.answer()
         assert status == 429 and client.closed()
-        assert json.loads(answer)["ok"] is False and headers["retry-after"]
+        assert json.loads(answer)["code"] == "rate_limited" and headers["retry-after"]
     trusted = [Client(server.port, "127.0.0.9") for _ in range(10)]
     for client in trusted:
         assert client.send(head()).answer()[0] == 200
