@@ -148,7 +148,7 @@ enum celery_status ledger_ingest_webhooks(struct ledger *ledger,
             celery_fail(err, CELERY_INVALID, "more than %d deposits in a batch",
                         (int)LEDGER_BATCH_MAX);
     free(batch);
-    return st;
+    return note_write(ledger, st);
 }
 
 enum celery_status ledger_ingest(struct ledger *ledger,
