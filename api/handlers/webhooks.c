@@ -222,7 +222,7 @@ static void read_body(const struct api *api, const struct sender *sender,
                                 .body = body,
                                 .deposits = work->read.deposits,
                                 .deposit_count = work->read.deposit_count};
-    random_id(work->webhook.inbox_id);
+    ordered_id(work->webhook.inbox_id);
     keep_headers(sender, request, &work->headers);
     work->webhook.headers = celery_buf_str(&work->headers);
     webhook_judge(&work->read, &work->fault, &work->webhook);

@@ -59,20 +59,18 @@ enum ledger_outcome ledger_outcome_parse(const char *name)
 void ledger_inbox_key(const struct ledger_webhook *webhook,
                       struct ledger_inbox_key *ret)
 {
-    static const char hex[] = "0123456789abcdef";
     unsigned len = 0;
     (void)EVP_Digest(webhook->body.data, webhook->body.len, ret->digest, &len,
                      EVP_sha256(), NULL);
     if (webhook->event_id != NULL) {
-        (void)snprintf(ret->text, sizeof ret->text, "id:%s", webhook->event_id);
+        int n = snprintf(ret->bytes, sizeof ret->bytes, "id:%s",
+                         webhook->event_id);
+        ret->len = (size_t)n < sizeof ret->bytes ? (size_t)n
+                                                 : sizeof ret->bytes - 1;
         return;
     }
-    memcpy(ret->text, "body:", 5);
-    for (size_t i = 0; i < sizeof ret->digest; i++) {
-        ret->text[5 + 2 * i] = hex[ret->digest[i] >> 4U];
-        ret->text[6 + 2 * i] = hex[ret->digest[i] & 15U];
-    }
-    ret->text[5 + 2 * sizeof ret->digest] = '\0';
+    memcpy(ret->bytes, ret->digest, sizeof ret->digest);
+    ret->len = sizeof ret->digest;
 }
 
 enum celery_status ledger_resolution_judge(

@@ -20,7 +20,8 @@ enum ledger_outcome ledger_outcome_parse(const char *name);
  * event id, else the body's SHA-256. */
 enum { LEDGER_KEY_MAX = 272, LEDGER_DIGEST_LEN = 32 };
 struct ledger_inbox_key {
-    char text[LEDGER_KEY_MAX];
+    char bytes[LEDGER_KEY_MAX];
+    size_t len;
     unsigned char digest[LEDGER_DIGEST_LEN]; /* of the body */
 };
 void ledger_inbox_key(const struct ledger_webhook *webhook,

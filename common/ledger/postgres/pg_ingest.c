@@ -5,7 +5,6 @@
  * and one round trip.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -32,22 +31,20 @@ static const char ingest_sql[] =
 
 static void add_keys(struct pg_params *params, const struct ledger_batch *batch)
 {
-    struct ledger_inbox_key *keys =
-        calloc(batch->webhook_count + 1, sizeof *keys);
-    if (keys == NULL)
-        return; /* the statement is then refused for its missing columns */
-    pg_begin_array(params, PG_TEXTS);
+    unsigned char digests[LEDGER_BATCH_MAX][LEDGER_DIGEST_LEN];
+    pg_begin_array(params, PG_BYTEAS);
     for (size_t i = 0; i < batch->webhook_count; i++) {
-        ledger_inbox_key(&batch->webhooks[i], &keys[i]);
-        pg_put_text(params, keys[i].text);
+        struct ledger_inbox_key key;
+        ledger_inbox_key(&batch->webhooks[i], &key);
+        pg_put_bytes(params, (struct celery_str){key.bytes, key.len});
+        memcpy(digests[i], key.digest, LEDGER_DIGEST_LEN);
     }
     pg_end_array(params);
     pg_begin_array(params, PG_BYTEAS);
     for (size_t i = 0; i < batch->webhook_count; i++)
-        pg_put_bytes(params, (struct celery_str){(const char *)keys[i].digest,
+        pg_put_bytes(params, (struct celery_str){(const char *)digests[i],
                                                  LEDGER_DIGEST_LEN});
     pg_end_array(params);
-    free(keys);
 }
 
 static void add_bodies(struct pg_params *params,
@@ -236,7 +233,7 @@ static enum celery_status ingest(struct pg_pool *pool, struct pg_conn *conn,
     PGresult *result = NULL;
     char ids[LEDGER_BATCH_MAX][LEDGER_ID_MAX];
     for (size_t i = 0; i < batch->count; i++)
-        random_id(ids[i]);
+        ordered_id(ids[i]);
     add_webhooks(&params, batch);
     add_identity(&params, batch, (const char(*)[LEDGER_ID_MAX])ids);
     add_money(&params, batch);

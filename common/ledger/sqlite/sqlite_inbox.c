@@ -24,7 +24,7 @@ static enum celery_status insert(struct sqlite_conn *conn,
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, webhook->inbox_id);
     sqlite_bind(stmt, 2, webhook->source);
-    sqlite_bind(stmt, 3, key->text);
+    sqlite_bind_blob(stmt, 3, (struct celery_str){key->bytes, key->len});
     sqlite_bind_blob(stmt, 4,
                      (struct celery_str){(const char *)key->digest,
                                          sizeof key->digest});
@@ -49,7 +49,7 @@ static enum celery_status find(struct sqlite_conn *conn, const char *source,
                               " WHERE source = ?1 AND key = ?2";
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, source);
-    sqlite_bind(stmt, 2, key->text);
+    sqlite_bind_blob(stmt, 2, (struct celery_str){key->bytes, key->len});
     sqlite_bind_blob(stmt, 3,
                      (struct celery_str){(const char *)key->digest,
                                          sizeof key->digest});
@@ -72,10 +72,10 @@ static enum celery_status put_reused(struct sqlite_conn *conn,
     struct ledger_inbox_key key;
     bool found = false;
     bool same = false;
-    kept.event_id = NULL;
-    ledger_inbox_key(&kept, &key);
-    memcpy(key.text, "used:", 5); /* in the place of "body:" */
-    kept.event_id = webhook->event_id;
+    ledger_inbox_key(webhook, &key);
+    memcpy(key.bytes, "used:", 5);
+    memcpy(key.bytes + 5, key.digest, sizeof key.digest);
+    key.len = 5 + sizeof key.digest;
     kept.outcome = LEDGER_REFUSED;
     kept.error = "the event id was used with another body";
     kept.field = NULL;

@@ -114,7 +114,7 @@ static enum celery_status is_possible_duplicate(
 {
     static const char sql[] =
         "SELECT 1 FROM transactions WHERE chain = ?1 AND canonical_hash = ?2"
-        " AND log_index <> ?3 AND amount = ?4"
+        " AND key_collides = 0 AND log_index <> ?3 AND amount = ?4"
         " AND COALESCE(lower(to_address) = lower(?5), 1)"
         " AND COALESCE(user_id = ?6, 1) AND NOT (index_stable AND ?7)"
         " AND state NOT IN ('rejected', 'reversed') LIMIT 1";
@@ -147,7 +147,7 @@ static enum celery_status add_new(struct sqlite_conn *conn,
         reason = "possible_duplicate";
         (void)strcpy(ret->detail, reason);
     }
-    random_id(ret->tx_id);
+    ordered_id(ret->tx_id);
     if (st == CELERY_OK)
         st = insert(conn, row, ret->tx_id, reason, inbox_id, err);
     ret->result = LEDGER_INGEST_NEW;

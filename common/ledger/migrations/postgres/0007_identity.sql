@@ -39,6 +39,9 @@ UPDATE transactions t SET key_collides = true
  WHERE n.tx_id = t.tx_id AND n.nth > 1;
 CREATE UNIQUE INDEX uq_transactions_canonical
     ON transactions (chain, canonical_hash, log_index) WHERE NOT key_collides;
+-- It takes the place of the one on the hash as it was sent: what called for
+-- that one by name is replaced below.
+ALTER TABLE transactions DROP CONSTRAINT uq_transactions_key;
 
 ALTER TABLE transactions
     DROP CONSTRAINT chk_state, DROP CONSTRAINT chk_amount,
@@ -49,11 +52,11 @@ ALTER TABLE transactions
         (amount > 0 OR state IN ('conflict', 'rejected'));
 
 -- Every webhook that was correctly signed (or knowingly not), with what became
--- of it. key: the sender's id of the event, else the body's digest.
+-- of it. key: "id:" and the sender's id of the event, else the body's digest.
 CREATE TABLE inbox (
     id           uuid PRIMARY KEY,
     source       text NOT NULL,
-    key          text NOT NULL,
+    key          bytea NOT NULL,
     digest       bytea NOT NULL,
     event_id     text,
     request_id   text,
@@ -69,7 +72,7 @@ CREATE TABLE inbox (
     last_seen_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT uq_inbox_key UNIQUE (source, key)
 );
-CREATE INDEX idx_inbox_received ON inbox (received_at);
+CREATE INDEX idx_inbox_received ON inbox USING brin (received_at);
 CREATE INDEX idx_inbox_open ON inbox (received_at) WHERE outcome <> 'stored';
 
 -- Is a transfer of that hash, recipient and amount known under another index?
@@ -81,7 +84,7 @@ RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
         SELECT 1 FROM transactions t
          WHERE t.chain = p_chain AND t.canonical_hash = p_hash
-           AND t.log_index <> p_index AND t.amount = p_amount
+           AND NOT t.key_collides AND t.log_index <> p_index AND t.amount = p_amount
            AND COALESCE(lower(t.to_address) = lower(p_address), true)
            AND COALESCE(t.user_id = p_user, true)
            AND NOT (t.index_stable AND p_stable)
@@ -103,12 +106,12 @@ $$;
 -- same again ('repeated'), or an event id with another body ('reused'), whose
 -- deposits are not taken.
 CREATE FUNCTION inbox_put(
-    w_id uuid[], w_source text[], w_key text[], w_digest bytea[],
+    w_id uuid[], w_source text[], w_key bytea[], w_digest bytea[],
     w_event_id text[], w_request_id text[], w_headers text[], w_body bytea[],
     w_outcome text[], w_error text[], w_field text[], w_first integer[],
     w_count integer[], d_id uuid[])
 RETURNS TABLE (webhook integer, id uuid, result text)
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off
+LANGUAGE plpgsql SET jit = off SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -152,7 +155,7 @@ BEGIN
             result := 'reused';
             INSERT INTO inbox AS b (id, source, key, digest, event_id,
                 request_id, headers, body, outcome, error)
-            VALUES (w.given_id, w.source, 'used:' || encode(w.digest, 'hex'),
+            VALUES (w.given_id, w.source, 'used:'::bytea || w.digest,
                     w.digest, w.event_id, w.request_id, w.headers, w.body,
                     'refused', 'the event id was used with another body')
             ON CONFLICT ON CONSTRAINT uq_inbox_key
@@ -168,7 +171,7 @@ END $$;
 -- hash is canonical, an index of -1 is not known. Answers a row for each deposit
 -- (item 1, 2, ...) and for each webhook that was known (item -1, -2, ...).
 CREATE FUNCTION ingest_webhooks(
-    w_id uuid[], w_source text[], w_key text[], w_digest bytea[],
+    w_id uuid[], w_source text[], w_key bytea[], w_digest bytea[],
     w_event_id text[], w_request_id text[], w_headers text[], w_body bytea[],
     w_outcome text[], w_error text[], w_field text[], w_first integer[],
     w_count integer[],
@@ -179,7 +182,7 @@ CREATE FUNCTION ingest_webhooks(
     d_back boolean[], d_metadata text[], d_trace text[])
 RETURNS TABLE (item integer, id uuid, result text, state text,
                publish boolean, traceparent text, detail text)
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off
+LANGUAGE plpgsql SET jit = off SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -231,7 +234,8 @@ BEGIN
          WHERE i.nth = 1 AND i.webhook <> ALL (reused)
            AND NOT EXISTS (SELECT 1 FROM transactions o
                             WHERE o.chain = i.chain
-                              AND o.canonical_hash = i.hash)
+                              AND o.canonical_hash = i.hash
+                              AND NOT o.key_collides)
          ORDER BY i.chain, i.hash
         ON CONFLICT DO NOTHING
         RETURNING t.tx_id
@@ -493,7 +497,7 @@ CREATE OR REPLACE FUNCTION settle_deposits_told(ids uuid[])
 RETURNS TABLE (tx_id uuid, state text, credited_now boolean, tx_hash text,
                created_at timestamptz, enqueued_at timestamptz,
                waited boolean)
-LANGUAGE plpgsql SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM 1 FROM transactions t
@@ -503,7 +507,7 @@ BEGIN
     PERFORM 1 FROM transactions t
       JOIN transactions o ON o.chain = t.chain
                          AND o.canonical_hash = t.canonical_hash
-                         AND o.tx_id <> t.tx_id
+                         AND NOT o.key_collides AND o.tx_id <> t.tx_id
      WHERE t.tx_id = ANY (ids) ORDER BY o.tx_id FOR UPDATE OF o;
 
     RETURN QUERY
@@ -518,6 +522,7 @@ BEGIN
                         SELECT 1 FROM transactions o
                          WHERE o.chain = t.chain
                            AND o.canonical_hash = t.canonical_hash
+                           AND NOT o.key_collides
                            AND o.log_index <> t.log_index
                            AND o.amount = t.amount
                            AND COALESCE(lower(o.to_address)

@@ -42,11 +42,11 @@ UPDATE sqlite_schema
 PRAGMA writable_schema = RESET;
 
 -- Every webhook that was correctly signed (or knowingly not), with what became
--- of it. key: the sender's id of the event, else the body's digest.
+-- of it. key: "id:" and the sender's id of the event, else the body's digest.
 CREATE TABLE inbox (
     id           TEXT PRIMARY KEY NOT NULL,
     source       TEXT NOT NULL,
-    key          TEXT NOT NULL,
+    key          BLOB NOT NULL,
     digest       BLOB NOT NULL,
     event_id     TEXT,
     request_id   TEXT,
