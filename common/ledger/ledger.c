@@ -2,6 +2,7 @@
 #include "ledger/ledger.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "base/random_id.h"
 #include "base/xalloc.h"
 #include "celery/task_id.h"
+#include "ledger/chain_kind.h"
 #include "ledger/ledger_batch.h"
 #include "ledger/ledger_driver.h"
 #include "ledger/ledger_row.h"
@@ -341,6 +343,18 @@ static enum celery_status read_cursor(const char *cursor,
     return CELERY_OK;
 }
 
+/* Of which chain a hash is, is not known when it is asked for. */
+static void spell_hash(const char *text, struct ledger_page *page)
+{
+    struct celery_str hash = {text, strlen(text)};
+    page->by_hash = true;
+    (void)snprintf(page->hashes[0], LEDGER_HASH_MAX, "%s", text);
+    if (hash.len >= LEDGER_HASH_MAX)
+        return; /* longer than any that is kept */
+    chain_canonical_hash(CHAIN_EVM, hash, page->hashes[1]);
+    chain_canonical_hash(CHAIN_BITCOIN, hash, page->hashes[2]);
+}
+
 enum celery_status ledger_transactions(struct ledger *ledger,
                                        const struct ledger_query *query,
                                        struct celery_buf *ret_json,
@@ -348,7 +362,6 @@ enum celery_status ledger_transactions(struct ledger *ledger,
 {
     struct ledger_page page = {.user_id = query->user_id,
                                .state = query->state,
-                               .tx_hash = query->tx_hash,
                                .limit = query->limit};
     enum ledger_state state = LEDGER_RECEIVED;
     if (query->limit < 1 || query->limit > PAGE_MAX)
@@ -364,6 +377,8 @@ enum celery_status ledger_transactions(struct ledger *ledger,
         if (st != CELERY_OK)
             return st;
     }
+    if (query->tx_hash != NULL)
+        spell_hash(query->tx_hash, &page);
     return ledger->driver->transactions(ledger->impl, &page, ret_json, err);
 }
 

@@ -315,9 +315,10 @@ enum celery_status ledger_check(struct ledger *ledger, struct ledger_check *ret,
 struct ledger_query {
     const char *user_id; /* NULL: any */
     const char *state;   /* NULL: any; a state's name */
-    const char *tx_hash; /* NULL: any */
-    const char *cursor;  /* NULL: from the newest; else a next_cursor */
-    int limit;           /* 1 … 500 */
+    const char
+        *tx_hash; /* NULL: any; in any spelling that a kind of chain has */
+    const char *cursor; /* NULL: from the newest; else a next_cursor */
+    int limit;          /* 1 … 500 */
 };
 
 /* Appends {"transactions":[…],"next_cursor":…}, newest first (design §2). A

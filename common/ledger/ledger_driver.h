@@ -22,12 +22,16 @@ struct ledger_sweep {
     size_t limit;
 };
 
+/* How kinds of chains spell one hash: as it is, with 0x, without. */
+enum { LEDGER_SPELLINGS = 3 };
+
 /* A ledger_query whose cursor was read: rows older than (before_us, before_id)
  * when before_id is not "". */
 struct ledger_page {
-    const char *user_id; /* NULL: any; so state and tx_hash */
+    const char *user_id; /* NULL: any; so state */
     const char *state;
-    const char *tx_hash;
+    bool by_hash; /* one of hashes */
+    char hashes[LEDGER_SPELLINGS][LEDGER_HASH_MAX];
     int64_t before_us;
     char before_id[LEDGER_ID_MAX];
     int limit;

@@ -63,10 +63,10 @@ void ledger_inbox_key(const struct ledger_webhook *webhook,
     (void)EVP_Digest(webhook->body.data, webhook->body.len, ret->digest, &len,
                      EVP_sha256(), NULL);
     if (webhook->event_id != NULL) {
-        int n = snprintf(ret->bytes, sizeof ret->bytes, "id:%s",
-                         webhook->event_id);
-        ret->len = (size_t)n < sizeof ret->bytes ? (size_t)n
-                                                 : sizeof ret->bytes - 1;
+        int n =
+            snprintf(ret->bytes, sizeof ret->bytes, "id:%s", webhook->event_id);
+        ret->len =
+            (size_t)n < sizeof ret->bytes ? (size_t)n : sizeof ret->bytes - 1;
         return;
     }
     memcpy(ret->bytes, ret->digest, sizeof ret->digest);

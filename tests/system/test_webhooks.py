@@ -160,6 +160,8 @@ def test_a_hash_in_three_spellings_is_one_deposit(world):
            for text in ("0x" + digits, "0X" + digits.upper(), digits)}
     assert len(ids) == 1
     assert len(world.rows()) == 2
+    for text in ("0x" + digits, digits.upper(), "0X" + digits.upper()):
+        assert len(world.api.get("/api/v1/transactions", tx_hash=text)[1]["transactions"]) == 2
 
 
 @BOTH

@@ -38,7 +38,7 @@ UPDATE transactions t SET key_collides = true
           FROM transactions) n
  WHERE n.tx_id = t.tx_id AND n.nth > 1;
 CREATE UNIQUE INDEX uq_transactions_canonical
-    ON transactions (chain, canonical_hash, log_index) WHERE NOT key_collides;
+    ON transactions (canonical_hash, chain, log_index) WHERE NOT key_collides;
 -- It takes the place of the one on the hash as it was sent: what called for
 -- that one by name is replaced below.
 ALTER TABLE transactions DROP CONSTRAINT uq_transactions_key;

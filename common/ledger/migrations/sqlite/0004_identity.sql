@@ -21,7 +21,7 @@ UPDATE transactions SET key_collides = 1 WHERE tx_id IN (
           FROM transactions)
      WHERE nth > 1);
 CREATE UNIQUE INDEX uq_transactions_canonical
-    ON transactions (chain, canonical_hash, log_index) WHERE key_collides = 0;
+    ON transactions (canonical_hash, chain, log_index) WHERE key_collides = 0;
 -- A program of before does not know the column.
 CREATE TRIGGER transactions_canonical AFTER INSERT ON transactions
     WHEN NEW.canonical_hash IS NULL
