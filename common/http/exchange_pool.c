@@ -39,6 +39,7 @@ void exchange_reset(struct exchange *exchange)
     exchange->link = -1;
     exchange->chunked = (struct http_chunked){0};
     exchange->head.expect_continue = false;
+    exchange->head.keep_alive = false;
     exchange->scanned = 0;
     exchange->head_len = 0;
     exchange->used = 0;

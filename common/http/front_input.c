@@ -85,7 +85,6 @@ void input_make_request(struct exchange *exchange,
         request->client = exchange->client;
     }
     http_request_identify(request);
-    exchange->response.close = !head->keep_alive;
 }
 
 void input_ensure_request(struct exchange *exchange)

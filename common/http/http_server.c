@@ -142,7 +142,7 @@ static void seal(void *arg, struct exchange *exchange)
 {
     const struct http_server *server = arg;
     struct http_response *response = &exchange->response;
-    if (server->draining)
+    if (server->draining || !exchange->head.keep_alive)
         response->close = true;
     if (celery_buf_status(&response->body) != CELERY_OK)
         http_problem(response, &exchange->request, 500, "out of memory", NULL);
