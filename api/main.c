@@ -26,6 +26,13 @@ static int refuse(const struct celery_error *err)
     return APP_MISCONFIGURED;
 }
 
+/* Clients can take all of PORT's connections, and none of METRICS_PORT's. */
+static int health_port(const struct conf *conf)
+{
+    int port = (int)conf_int(conf, "METRICS_PORT");
+    return port != 0 ? port : (int)conf_int(conf, "PORT");
+}
+
 static int run(const struct conf *conf)
 {
     struct celery_error err = {0};
@@ -45,7 +52,7 @@ static int run(const struct conf *conf)
     }
     if (conf_bool(conf, "health"))
         return health_check("cricalgo-api", conf_text(conf, "HOST"),
-                            (int)conf_int(conf, "PORT"));
+                            health_port(conf));
     if (conf_bool(conf, "migrate"))
         return app_migrate(conf);
     if (api_settings_check(conf, &err) != CELERY_OK)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -134,7 +135,8 @@ static bool make_key(char ret_key[KEY_TEXT + 1])
     return true;
 }
 
-/* The kernel completes it at once: the listener is this process's. */
+/* The kernel completes it at once, for the listener is this process's; unless a
+ * stranger has filled its backlog, and then the front must not wait. */
 static int link_open(const struct engine *engine)
 {
     const int on = 1;
@@ -143,9 +145,11 @@ static int link_open(const struct engine *engine)
         .sin_port = htons((uint16_t)engine->port),
         .sin_addr = {htonl(INADDR_LOOPBACK)},
     };
+    const struct timeval patience = {.tv_usec = 50000};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(fd, (const struct sockaddr *)&to, sizeof to) != 0) {
         (void)close(fd);

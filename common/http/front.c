@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "http/front_conn.h"
+#include "log/log.h"
 #include "metrics/metrics.h"
 
 enum {
@@ -328,22 +329,30 @@ static enum celery_status listen_at(struct front *front, size_t which, int port,
              : celery_fail(err, CELERY_IO, "cannot watch %s:%d", host, port);
 }
 
-/* As many connections as asked for, or as the kernel lets us have. */
-static int file_limit(int wanted)
+/* As many connections as asked for, or as the kernel lets us have beside what
+ * the engine (two ends of a link for each thread) and the program open. */
+static int connection_limit(const struct front_options *options)
 {
     struct rlimit limit = {0};
+    rlim_t beside =
+        FILES_BESIDE + 2 * (rlim_t)(options->threads + options->reserve);
+    rlim_t wanted = (rlim_t)options->connections_max;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return wanted;
+        return options->connections_max;
     if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
         (void)getrlimit(RLIMIT_NOFILE, &limit);
     }
-    if (limit.rlim_cur < (rlim_t)wanted + FILES_BESIDE)
-        return limit.rlim_cur > (rlim_t)FILES_BESIDE + FILES_BESIDE
-                 ? (int)limit.rlim_cur - FILES_BESIDE
-                 : FILES_BESIDE;
-    return wanted;
+    if (limit.rlim_cur >= wanted + beside)
+        return options->connections_max;
+    int possible = limit.rlim_cur > 2 * beside ? (int)(limit.rlim_cur - beside)
+                                               : (int)(limit.rlim_cur / 2);
+    LOG_EVENT(LOG_LEVEL_WARNING, "connections_limited",
+              LOG_INT("wanted", options->connections_max),
+              LOG_INT("possible", possible),
+              LOG_INT("open_files", limit.rlim_cur));
+    return possible;
 }
 
 static enum celery_status open_all(struct front *front,
@@ -382,7 +391,7 @@ enum celery_status front_start(const struct front_options *options,
         front->listeners[i] = (struct front_listener){.source = SOURCE_LISTENER,
                                                       .fd = -1,
                                                       .port = -1};
-    front->listeners[0].max = file_limit(options->connections_max);
+    front->listeners[0].max = connection_limit(options);
     front->listeners[1].max = PROBE_CONNECTIONS_MAX;
     front->listeners[1].probes = true;
     enum celery_status st = open_all(front, err);

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import os
+import pathlib
 import resource
 import select
 import socket
@@ -511,6 +512,9 @@ def test_probes_answer_while_every_thread_is_taken(stuck):
     with Client(server.port) as client:
         assert client.answer()[0] == 503 and client.closed()
     assert metric(server, 'http_front_refused_total{reason="connections"}') == 1
+    asked = subprocess.run([harness.API, "--health"], timeout=20,
+                           env=harness.plain_env(PORT=server.port, METRICS_PORT=port))
+    assert asked.returncode == 0
     assert time.monotonic() - started < 4
     lock.execute("ROLLBACK")
     # Four at a time: whoever waited is answered as well.
@@ -634,6 +638,36 @@ def test_wrong_settings_are_named(tmp_path):
                               stderr=subprocess.STDOUT, timeout=20)
         assert done.returncode == 2
         assert name in done.stdout and value in done.stdout and "accepted" in done.stdout
+
+
+def test_few_open_files_are_few_connections(own_api, tmp_path):
+    """The soft limit is raised; what the hard one does not give is told."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    server = own_api(HTTP_CONNECTIONS_MAX=1000)
+    assert not server.process.events("connections_limited")
+    pid = server.process.pid
+    assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] == limits[1]
+    wrapper = tmp_path / "few.sh"
+    wrapper.write_text(f"#!/bin/sh\nulimit -n 900\nexec {pathlib.Path(harness.API).resolve()}\n")
+    wrapper.chmod(0o755)
+    env = harness.plain_env(DATABASE_URL=f"sqlite:///{tmp_path}/f.db", PORT=0,
+                            CELERY_BROKER_URL=f"filesystem://{tmp_path}/few",
+                            WEBHOOK_SECRET=harness.SECRET, HTTP_THREADS=8,
+                            HTTP_CONNECTIONS_PER_PEER=0)
+    process = harness.Process("few", [wrapper], tmp_path, env)
+    try:
+        event = harness.wait_for(lambda: process.events("connections_limited"), "it is told")[0]
+        assert (event["wanted"], event["open_files"]) == (10240, 900)
+        assert 500 < event["possible"] < 700
+        port = harness.wait_for(lambda: process.events("api_started"), "it has started")[0]["port"]
+        # More than that are served all the same, the idle ones go.
+        clients = [Client(port) for _ in range(event["possible"] + 50)]
+        for client in clients[-20:]:
+            assert client.send(head()).answer()[0] == 200
+        for client in clients:
+            client.sock.close()
+    finally:
+        assert process.stop() == 0
 
 
 def test_an_ipv6_address_can_be_listened_on(own_api, tmp_path):
