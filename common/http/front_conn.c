@@ -163,8 +163,8 @@ size_t conn_count_active(const struct front *front)
     size_t active = 0;
     for (size_t i = 0; i < front->count; i++) {
         enum conn_state state = front->conns[i]->state;
-        active += state == CONN_QUEUED || state == CONN_RUNNING
-               || state == CONN_WRITING;
+        active += state == CONN_BODY || state == CONN_QUEUED
+               || state == CONN_RUNNING || state == CONN_WRITING;
     }
     return active;
 }

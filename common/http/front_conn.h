@@ -125,7 +125,7 @@ bool conn_evict(struct front *front, struct front_listener *listener);
 /* Frees what conn_close() left, at the end of a round. */
 void conn_bury(struct front *front);
 
-/* How many requests are answered right now? */
+/* How many requests were admitted and not answered yet? */
 size_t conn_count_active(const struct front *front);
 
 /* For exchange_pool.c: an empty exchange, and back with it. */

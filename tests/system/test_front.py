@@ -11,6 +11,7 @@ import os
 import pathlib
 import resource
 import select
+import signal
 import socket
 import sqlite3
 import statistics
@@ -309,6 +310,23 @@ def test_answers_are_dated(api):
     dated = email.utils.parsedate_to_datetime(headers["date"]).timestamp()
     assert before <= dated <= time.time()
     assert headers["date"] == email.utils.formatdate(dated, usegmt=True)
+
+
+def test_a_stop_waits_for_a_body_on_its_way(own_api):
+    server = own_api()
+    body = deposit()
+    with Client(server.port) as client, Client(server.port) as other:
+        client.send(signed(body, "Expect: 100-continue"))
+        while b"\r\n\r\n" not in client.rest:
+            assert client.more()
+        client.rest = b""
+        client.send(body[:10])
+        server.process.child.send_signal(signal.SIGTERM)
+        harness.wait_for(lambda: server.process.events("api_stopping"), "it is stopping")
+        harness.wait_for(lambda: other.send(head()).answer()[0] == 503, "new ones are refused")
+        status, headers, _ = client.send(body[10:]).answer()
+        assert status == 202 and headers["connection"] == "close"
+    assert server.stop() == 0
 
 
 def test_half_closed_clients_get_their_answer(api):
