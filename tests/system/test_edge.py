@@ -135,7 +135,8 @@ def test_e13_no_request_is_smuggled_through_haproxy(edge):
 METRICS = ["/metrics", "/metrics/", "/metrics%2f", "/metrics\\", "/metrics%5c", "//metrics",
            "/x\\..\\metrics", "/x/../metrics", "/x/%2e%2e/metrics", "/./metrics", "/%6detrics",
            "/METRICS", "/metrics?x", "/metrics;x", "/api/../metrics", "/api/..%2fmetrics",
-           "/api/v1/..\\..\\metrics", "/health/../metrics", "http://a/metrics", "/api/%2e%2e/metrics"]
+           "/api/v1/..\\..\\metrics", "/health/../metrics", "http://a/metrics",
+           "/api/%2e%2e/metrics"]
 
 
 @pytest.mark.parametrize("path", METRICS)

@@ -650,7 +650,8 @@ def test_wrong_settings_are_named(tmp_path):
                         ("METRICS_PORT", "70000"), ("METRICS_PORT", "8000"),
                         ("HTTP_CONNECTIONS_PER_PEER", "-1"),
                         ("HTTP_CONNECTIONS_MAX", "many")]:
-        env = harness.plain_env(WEBHOOK_SECRET=harness.SECRET, DATABASE_URL=f"sqlite:///{tmp_path}/l.db",
+        env = harness.plain_env(WEBHOOK_SECRET=harness.SECRET,
+                                DATABASE_URL=f"sqlite:///{tmp_path}/l.db",
                                 CELERY_BROKER_URL=f"filesystem://{tmp_path}/spool", **{name: value})
         done = subprocess.run([harness.API], env=env, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=20)
