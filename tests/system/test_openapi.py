@@ -50,7 +50,8 @@ def api(request, tmp_path, started):
 
 
 def test_the_server_does_what_the_document_says(api, tmp_path):
-    status, text = compare(api, DOCUMENT, tmp_path)
+    (tmp_path / "openapi.json").write_text(json.dumps(document()))
+    status, text = compare(api, tmp_path / "openapi.json", tmp_path)
     assert status == 0, text[-20000:]
     assert re.search(r"Tested: (\d+)", text)[1] == str(len(operations(document())))
     generated = re.search(r"(\d+) generated", text)
@@ -80,7 +81,12 @@ def test_a_difference_is_found(path, change, found, tmp_path, started):
 
 
 def document():
-    return json.loads(DOCUMENT.read_text())
+    """With what it leaves to the settings: the chains."""
+    described = json.loads(DOCUMENT.read_text())
+    for path, item in described["paths"].items():
+        if path.endswith("/{chain}"):
+            item["parameters"][0]["schema"] = {"enum": ["bep20"]}
+    return described
 
 
 def operations(described):

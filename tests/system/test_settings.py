@@ -11,7 +11,7 @@ import harness
 WRONG = [
     # program, environment, arguments, what the sentence must hold
     (harness.API, {}, [], ["WEBHOOK_SECRET"]),
-    (harness.API, {"WEBHOOK_SECRET": "whsec_"}, [], ["WEBHOOK_SECRET", "whsec_"]),
+    (harness.API, {"WEBHOOK_SECRET": "whsec_"}, [], ["WEBHOOK_SECRET", "8 to 256"]),
     (harness.API, {"WEBHOOK_SECRET": "test-secret", "PORT": "http"}, [], ["PORT", "http", "0 to 65535"]),
     (harness.API, {"WEBHOOK_SECRET": "test-secret", "DATABASE_URL": "mysql://u:hidden@h/d"}, [],
      ["mysql", "postgresql"]),
