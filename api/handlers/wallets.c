@@ -7,14 +7,29 @@
 #include "base/cleanup.h"
 #include "handlers/handlers.h"
 
-static void answer(const struct api *api, const struct http_request *request,
+/* The default, and those that a source of webhooks lists. */
+static bool is_listed(struct api *api, const char *currency)
+{
+    bool found = strcmp(currency, api->rules.currency) == 0;
+    struct secrets *secrets = secrets_hold(&api->secrets);
+    const struct sources *sources = secrets->sources;
+    for (size_t i = 0; i < sources->count && !found; i++) {
+        const struct webhook_source *source = &sources->list[i];
+        for (size_t k = 0; k < source->currency_count && !found; k++)
+            found = strcmp(currency, source->currencies[k].name) == 0;
+    }
+    secrets_release(&api->secrets, secrets);
+    return found;
+}
+
+static void answer(struct api *api, const struct http_request *request,
                    const char *currency,
                    const struct ledger_wallet_found *found,
                    struct http_response *response)
 {
     if (!found->user)
         http_problem(response, request, 404, "Wallet not found", "user_id");
-    else if (!found->used && strcmp(currency, api->rules.currency) != 0)
+    else if (!found->used && !is_listed(api, currency))
         http_problem_code(response, request, 404, "currency",
                           "this user has nothing in this currency", "currency");
 }

@@ -2,6 +2,7 @@
 """The API says what is so: not ready while writes fail, "unknown" when it does not
 know, 400 for what nobody could mean. Against the running API."""
 
+import http.client
 import json
 import os
 import signal
@@ -142,6 +143,43 @@ def test_readiness_tells_strangers_nothing(tmp_path, started):
             assert word not in text
     assert len(api.process.events("not_ready")) == 1, "probes do not fill the log"
     assert "geheim" not in api.process.log()
+
+
+def test_a_worker_tells_strangers_nothing_either(tmp_path, started, tmp_path_factory):
+    own = harness.Postgres(tmp_path_factory.mktemp("pg"))
+    port = harness.free_port()
+    worker = harness.Worker(tmp_path, own.url(own.new_database()),
+                            f"filesystem://{tmp_path}/spool", METRICS_PORT=port).ready()
+    started.append(worker)
+
+    def ask():
+        connection = http.client.HTTPConnection(harness.LOOPBACK, port, timeout=30)
+        try:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    wait_for(lambda: ask()[0] == 200, "the worker is ready")
+    own.stop()
+    status, answer = ask()
+    assert (status, answer["error"], set(answer)) == (503, "unavailable", STRANGER)
+    assert "PostgreSQL" in worker.events("not_ready")[0]["error"]
+
+
+def test_a_currency_that_a_source_lists_is_known(tmp_path, started):
+    sources = harness.ROOT / "docs/sources/alchemy-address-activity.json"
+    listed = {c["name"] for s in json.loads(sources.read_text())["sources"] for c in s["currencies"]}
+    api = api_on(tmp_path, started, f"sqlite:///{tmp_path}/l.db", WEBHOOK_SOURCES_FILE=sources,
+                 WEBHOOK_CHAINS="bep20,erc20", ALCHEMY_SIGNING_KEY="whsec_inventedAlchemyKey01")
+    user = api.register()
+    assert listed
+    for currency in listed | {"USDT"}:
+        status, answer, _ = api.get(f"/api/v1/wallets/{user}", currency=currency.lower())
+        assert (status, answer["currency"], answer["total_balance"]) == (200, currency.upper(), "0")
+    status, answer, _ = api.get(f"/api/v1/wallets/{user}", currency="NONE")
+    assert (status, answer["code"], answer["field"]) == (404, "currency", "currency")
 
 
 # --- outcomes that nobody knows ----------------------------------------------
