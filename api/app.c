@@ -146,7 +146,7 @@ static bool guard(void *arg, const struct http_route *route,
     bool passes = auth_guard(&secrets->auth, route, request, response);
     secrets_release(&api->secrets, secrets);
     /* The open routes read no query; a webhook's sender may have one of its own. */
-    if (!passes || route->flags == ROUTE_OPEN)
+    if (!passes || (route->flags & SCOPE_ALL) == 0)
         return passes;
     passes = check_parameters(request, response);
     response->close = !passes && route->body_limit > 0; /* it was not read */
