@@ -28,44 +28,6 @@ struct celery_str http_param(const struct http_request *request,
     return CELERY_STR("");
 }
 
-/* application/x-www-form-urlencoded; false when it does not fit. */
-static bool decode(const char *p, size_t len, char *ret_text, size_t size)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        char c = p[i];
-        if (c == '+')
-            c = ' ';
-        if (c == '%' && i + 2 < len && ascii_hex(p[i + 1]) >= 0
-            && ascii_hex(p[i + 2]) >= 0) {
-            c = (char)(unsigned char)(ascii_hex(p[i + 1]) * 16
-                                      + ascii_hex(p[i + 2]));
-            i += 2;
-        }
-        if (c == '\0' || n + 1 >= size)
-            return false;
-        ret_text[n++] = c;
-    }
-    ret_text[n] = '\0';
-    return true;
-}
-
-bool http_query(const struct http_request *request, const char *name,
-                char *ret_text, size_t size, bool *ret_fits)
-{
-    size_t len = strlen(name);
-    *ret_fits = true;
-    for (const char *p = request->query; p != NULL && *p != '\0';) {
-        size_t pair = strcspn(p, "&");
-        if (pair > len && strncmp(p, name, len) == 0 && p[len] == '=') {
-            *ret_fits = decode(p + len + 1, pair - len - 1, ret_text, size);
-            return true;
-        }
-        p += pair + (p[pair] == '&');
-    }
-    return false;
-}
-
 bool http_content_type_is(const struct http_request *request, const char *type)
 {
     const char *value = http_header(request, "Content-Type");

@@ -51,11 +51,6 @@ const char *http_header(const struct http_request *request, const char *name);
 struct celery_str http_param(const struct http_request *request,
                              const char *name);
 
-/* The query parameter, percent-decoded, into ret_text of size bytes. false when
- * it is absent; *ret_fits false when it is too long or holds a NUL. */
-bool http_query(const struct http_request *request, const char *name,
-                char *ret_text, size_t size, bool *ret_fits);
-
 /* Does the content type, without its parameters, equal type? */
 bool http_content_type_is(const struct http_request *request, const char *type);
 

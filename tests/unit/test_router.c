@@ -83,23 +83,6 @@ START_TEST(params_are_the_parts_of_the_path)
 }
 END_TEST
 
-START_TEST(query_parameters_are_decoded)
-{
-    struct http_request request = {.query = "a=1&bb=x%20y+z&c=%00&d=&e=123456"};
-    char text[6];
-    bool fits = false;
-    ck_assert(http_query(&request, "a", text, sizeof text, &fits) && fits);
-    ck_assert_str_eq(text, "1");
-    ck_assert(http_query(&request, "bb", text, sizeof text, &fits) && fits);
-    ck_assert_str_eq(text, "x y z");
-    ck_assert(http_query(&request, "c", text, sizeof text, &fits) && !fits);
-    ck_assert(http_query(&request, "d", text, sizeof text, &fits) && fits);
-    ck_assert_str_eq(text, "");
-    ck_assert(http_query(&request, "e", text, sizeof text, &fits) && !fits);
-    ck_assert(!http_query(&request, "b", text, sizeof text, &fits));
-}
-END_TEST
-
 START_TEST(only_sane_request_ids_are_taken_over)
 {
     static const struct {
@@ -192,7 +175,7 @@ START_TEST(the_api_has_no_route_twice)
 END_TEST
 
 UNIT_MAIN("router", finds_by_method_and_pattern,
-          params_are_the_parts_of_the_path, query_parameters_are_decoded,
+          params_are_the_parts_of_the_path,
           only_sane_request_ids_are_taken_over, an_answer_cannot_be_split,
           an_error_has_one_shape, only_files_may_be_kept,
           the_api_has_no_route_twice)
