@@ -64,9 +64,9 @@ static void chain_variable(const char *chain,
     ret[n] = '\0';
 }
 
-/* Its own secrets, or those of all chains; *ret_own tells. */
+/* Its own secrets, or those of all chains. */
 static enum celery_status read_secrets(struct webhook_source *source,
-                                       const char *common, bool *ret_own,
+                                       const char *common,
                                        struct celery_error *err)
 {
     char variable[sizeof secret_variable + LEDGER_CHAIN_MAX];
@@ -74,7 +74,6 @@ static enum celery_status read_secrets(struct webhook_source *source,
     char *path = NULL;
     chain_variable(source->name, variable);
     enum celery_status st = environment_read(variable, true, &text, &path, err);
-    *ret_own = text != NULL;
     if (st == CELERY_OK && text != NULL)
         st = signing_secrets_read(&source->secrets, variable, text, false, err);
     else if (st == CELERY_OK && common != NULL)
@@ -110,10 +109,11 @@ static enum celery_status add_chains(struct sources *sources,
     bool allow_unsigned = conf_bool(conf, "WEBHOOK_ALLOW_UNSIGNED");
     for (size_t i = 0; i < sources->chains.count; i++) {
         struct webhook_source *source = sources_add(sources);
-        bool own = false;
+        if (source == NULL)
+            return celery_fail(err, CELERY_INVALID, "too many chains");
         webhook_source_native(source, &sources->chains.list[i]);
         source->is_unsigned = allow_unsigned;
-        enum celery_status st = read_secrets(source, common, &own, err);
+        enum celery_status st = read_secrets(source, common, err);
         if (st == CELERY_OK)
             st = check_signed(source, allow_unsigned, err);
         if (st != CELERY_OK)

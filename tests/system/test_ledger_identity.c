@@ -511,6 +511,51 @@ START_TEST(rows_of_before_keep_their_keys)
 }
 END_TEST
 
+/* In a canary both write to one ledger. */
+static void a_program_of_before_still_stores(void)
+{
+    static const char old_pg[] =
+        "SELECT count(*) FROM ingest_deposits("
+        "ARRAY['aaaaaaaa-0000-4000-8000-00000000000%d']::uuid[],"
+        " ARRAY['btc'], ARRAY['" U32 U32 "'], ARRAY[0], ARRAY['1.5'],"
+        " ARRAY['USDT'], ARRAY['%s']::uuid[], ARRAY[5]::bigint[],"
+        " ARRAY[3]::bigint[], ARRAY[NULL]::bigint[], ARRAY[NULL]::text[],"
+        " ARRAY[NULL]::text[], ARRAY[NULL]::text[], ARRAY[NULL]::text[],"
+        " ARRAY['x']::bytea[], ARRAY[NULL]::text[])"
+        " WHERE result = '%s' AND tx_id ="
+        " 'aaaaaaaa-0000-4000-8000-000000000001'";
+    static const char old_sqlite[] =
+        "INSERT INTO transactions (tx_id, chain, tx_hash, log_index, amount,"
+        " currency, state, user_id, confirmations, confirmations_required,"
+        " raw_body, created_at) VALUES ('aaaaaaaa-0000-4000-8000-000000000001',"
+        " 'btc', '" D32 D32 "', 0, '1.5', 'USDT', 'received', '%s', 5, 3, 'x',"
+        " 1) ON CONFLICT (chain, tx_hash, log_index) DO NOTHING";
+    char sql[1024];
+    if (strncmp(url, "sqlite", 6) == 0) {
+        (void)snprintf(sql, sizeof sql, old_sqlite, user);
+        tamper(sql);
+        tamper(sql);
+    } else {
+        (void)snprintf(sql, sizeof sql, old_pg, 1, user, "new");
+        ck_assert_int_eq(number(sql), 1);
+        (void)snprintf(sql, sizeof sql, old_pg, 2, user, "duplicate");
+        ck_assert_int_eq(number(sql), 1);
+    }
+    ck_assert_int_eq(number("SELECT count(*) FROM transactions WHERE"
+                            " canonical_hash = '" D32 D32 "'"
+                            " AND raw_body IS NOT NULL"),
+                     1);
+    /* It may not have been told an index: without one it is the same. */
+    struct ledger_deposit d = at_index(D32 D32, -1);
+    (void)strcpy(d.chain, "btc");
+    struct ledger_ingested in = ingest(&d);
+    ck_assert_int_eq(in.result, LEDGER_INGEST_DUPLICATE);
+    ck_assert_str_eq(in.tx_id, "aaaaaaaa-0000-4000-8000-000000000001");
+    credit(in.tx_id);
+    d.log_index = 4;
+    ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
+}
+
 /* --- table --------------------------------------------------------------------- */
 
 static void (*const scenarios[])(void) = {
@@ -530,6 +575,7 @@ static void (*const scenarios[])(void) = {
     an_event_id_stands_for_one_body,
     the_open_ones_are_listed_and_replayed,
     old_ones_expire,
+    a_program_of_before_still_stores,
 };
 
 enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
