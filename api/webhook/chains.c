@@ -33,6 +33,14 @@ static struct chain *find(struct chains *chains, const char *name)
     return NULL;
 }
 
+/* WEBHOOK_SECRET_<CHAIN> of such a name would be a _FILE form. */
+static bool ends_in_file(const char *name)
+{
+    size_t len = strlen(name);
+    return len >= 4 && strcmp(name + len - 4, "file") == 0
+        && (len == 4 || name[len - 5] == '_' || name[len - 5] == '-');
+}
+
 /* "name" or "name:kind" into a new row. */
 static bool add(struct chains *chains, struct celery_str text)
 {
@@ -41,8 +49,8 @@ static bool add(struct chains *chains, struct celery_str text)
     struct chain row = {.decimals = AMOUNT_DECIMALS};
     if (colon != NULL)
         name.len = (size_t)(colon - text.data);
-    if (!chain_name(name, row.name) || find(chains, row.name) != NULL
-        || chains->count == CHAINS_MAX)
+    if (!chain_name(name, row.name) || ends_in_file(row.name)
+        || find(chains, row.name) != NULL || chains->count == CHAINS_MAX)
         return false;
     row.kind = chain_kind_of(row.name);
     if (colon != NULL

@@ -330,6 +330,39 @@ static void the_same_body_raises_a_count(void)
     ck_assert_int_eq(number("SELECT seen FROM inbox"), 2);
 }
 
+static void what_comes_again_may_be_understood(void)
+{
+    struct ledger_deposit d = at_index("0xa", 1);
+    struct told told = {.webhook = {.body = CELERY_STR("{}"),
+                                    .outcome = LEDGER_REFUSED,
+                                    .error = "no mapping",
+                                    .field = "chain"}};
+    tell(&told);
+    char first[LEDGER_ID_MAX];
+    memcpy(first, told.answer.inbox_id, sizeof first);
+    told.webhook = (struct ledger_webhook){.body = CELERY_STR("{}"),
+                                           .deposits = &d,
+                                           .deposit_count = 1};
+    tell(&told);
+    ck_assert_int_eq(told.answer.result, LEDGER_INBOX_REPEATED);
+    ck_assert_int_eq(told.deposits[0].result, LEDGER_INGEST_NEW);
+    char sql[300];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT count(*) FROM inbox b JOIN transactions t ON"
+                   " t.inbox_id = b.id WHERE b.id = '%s' AND b.seen = 2 AND"
+                   " b.outcome = 'stored' AND b.error IS NULL AND b.field IS"
+                   " NULL AND CAST(b.tx_ids AS text) LIKE '%%%s%%'",
+                   first, told.deposits[0].tx_id);
+    ck_assert_int_eq(number(sql), 1);
+    /* It does not go back. */
+    told.webhook = (struct ledger_webhook){.body = CELERY_STR("{}"),
+                                           .outcome = LEDGER_REFUSED,
+                                           .error = "no mapping"};
+    tell(&told);
+    ck_assert_int_eq(
+        number("SELECT count(*) FROM inbox WHERE outcome = 'stored'"), 1);
+}
+
 static void an_event_id_stands_for_one_body(void)
 {
     struct ledger_deposit a = at_index("0xa", 1);
@@ -572,6 +605,7 @@ static void (*const scenarios[])(void) = {
     an_amount_of_zero_can_only_be_rejected,
     a_webhook_is_kept_with_what_became_of_it,
     the_same_body_raises_a_count,
+    what_comes_again_may_be_understood,
     an_event_id_stands_for_one_body,
     the_open_ones_are_listed_and_replayed,
     old_ones_expire,

@@ -292,8 +292,9 @@ START_TEST(chains_and_their_settings_are_judged)
                                            "{\"a\":\"6\"}",
                                            "{\"a b\":6}",
                                            "{\"b\":6}"};
-    static const char *const lists[] = {"",    ",",      "a,",  "a,,b",
-                                        "a,A", "a:evmx", "a b", "a:"};
+    static const char *const lists[] = {"",    ",",      "a,",   "a,,b",
+                                        "a,A", "a:evmx", "file", "x-file",
+                                        "a b", "a:"};
     struct chains some;
     char name[LEDGER_CHAIN_MAX];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)

@@ -19,8 +19,12 @@ static enum celery_status insert(struct sqlite_conn *conn,
         "INSERT INTO inbox (id, source, key, digest, event_id, request_id,"
         " headers, body, outcome, error, field, received_at, last_seen_at)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)"
+        /* What was not understood then may be now. */
         " ON CONFLICT (source, key) DO UPDATE SET seen = seen + 1,"
-        " last_seen_at = excluded.last_seen_at";
+        " last_seen_at = excluded.last_seen_at,"
+        " error = iif(outcome = 'stored', error, excluded.error),"
+        " field = iif(outcome = 'stored', field, excluded.field),"
+        " outcome = iif(outcome = 'stored', outcome, excluded.outcome)";
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, webhook->inbox_id);
     sqlite_bind(stmt, 2, webhook->source);
@@ -125,7 +129,7 @@ enum celery_status sqlite_inbox_link(struct sqlite_conn *conn,
 {
     static const char sql[] = "UPDATE inbox SET tx_ids = ?2 WHERE id = ?1";
     CLEANUP(celery_buf_done) struct celery_buf ids = CELERY_BUF_INIT;
-    if (answer->result != LEDGER_INBOX_NEW || webhook->deposit_count == 0)
+    if (answer->result == LEDGER_INBOX_REUSED || webhook->deposit_count == 0)
         return CELERY_OK;
     write_ids(answer->deposits, webhook->deposit_count, &ids);
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);

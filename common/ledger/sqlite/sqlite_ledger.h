@@ -14,7 +14,7 @@ enum celery_status sqlite_ingest(void *impl, const struct ledger_batch *batch,
                                  struct celery_error *err);
 
 /* sqlite_inbox.c; put and link run in the caller's transaction: the webhook's
- * row, and when it is new the deposits that it told of. */
+ * row, and the deposits that it told of. */
 enum celery_status sqlite_inbox_put(struct sqlite_conn *conn,
                                     const struct ledger_webhook *webhook,
                                     struct ledger_webhook_answer *ret,

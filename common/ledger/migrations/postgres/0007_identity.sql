@@ -37,6 +37,8 @@ UPDATE transactions t SET key_collides = true
                    ORDER BY (state = 'credited') DESC, created_at, tx_id) AS nth
           FROM transactions) n
  WHERE n.tx_id = t.tx_id AND n.nth > 1;
+CREATE INDEX idx_transactions_rejected ON transactions (state)
+    WHERE state = 'rejected';
 CREATE UNIQUE INDEX uq_transactions_canonical
     ON transactions (canonical_hash, chain, log_index) WHERE NOT key_collides;
 -- It takes the place of the one on the hash as it was sent: what called for
@@ -138,9 +140,11 @@ BEGIN
     FOR w IN
         SELECT i.*, b.id AS known_id, b.digest AS known_digest
           FROM unnest(w_id, w_source, w_key, w_digest, w_event_id,
-                      w_request_id, w_headers, w_body)
+                      w_request_id, w_headers, w_body, w_outcome, w_error,
+                      w_field)
                WITH ORDINALITY AS i (given_id, source, key, digest, event_id,
-                                     request_id, headers, body, ord)
+                                     request_id, headers, body, outcome, error,
+                                     field, ord)
           JOIN inbox b USING (source, key)
          WHERE b.id <> i.given_id
          ORDER BY b.id, i.ord FOR UPDATE OF b
@@ -149,7 +153,15 @@ BEGIN
         id := w.known_id;
         IF w.known_digest = w.digest THEN
             result := 'repeated';
-            UPDATE inbox b SET seen = b.seen + 1, last_seen_at = now()
+            -- What was not understood then may be now.
+            UPDATE inbox b
+               SET seen = b.seen + 1, last_seen_at = now(),
+                   outcome = CASE WHEN b.outcome = 'stored' THEN b.outcome
+                                  ELSE w.outcome END,
+                   error = CASE WHEN b.outcome = 'stored' THEN b.error
+                                ELSE w.error END,
+                   field = CASE WHEN b.outcome = 'stored' THEN b.field
+                                ELSE w.field END
              WHERE b.id = w.known_id;
         ELSE
             result := 'reused';
@@ -187,6 +199,7 @@ SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     reused integer[] := '{}';
+    box uuid[] := w_id; -- the inbox row of each webhook
     fresh uuid[];
     known record;
     w record;
@@ -201,6 +214,7 @@ BEGIN
             item := -w.webhook;
             id := w.id;
             result := w.result;
+            box[w.webhook] := w.id;
             IF w.result = 'reused' THEN
                 reused := reused || w.webhook;
             END IF;
@@ -219,7 +233,7 @@ BEGIN
                i.amount::numeric, i.currency,
                CASE WHEN i.reason IS NULL THEN 'received' ELSE 'conflict' END,
                i.user_id, i.confirmations, i.required, i.block, i.address,
-               i.status, i.reason, i.metadata, i.trace, w_id[i.webhook]
+               i.status, i.reason, i.metadata, i.trace, box[i.webhook]
           FROM (SELECT *, row_number() OVER (PARTITION BY u.chain, u.hash
                                              ORDER BY u.ord) AS nth
                   FROM unnest(d_webhook, d_id, d_chain, d_hash, d_index,
@@ -248,7 +262,7 @@ BEGIN
       FROM unnest(d_id, d_reason, d_trace) WITH ORDINALITY
            AS i (id, reason, trace, ord)
      WHERE cardinality(fresh) = cardinality(d_id) OR i.id = ANY (fresh);
-    IF cardinality(fresh) = cardinality(d_id) THEN
+    IF cardinality(fresh) = cardinality(d_id) AND box = w_id THEN
         RETURN;
     END IF;
 
@@ -283,7 +297,7 @@ BEGIN
                 d.stable, d.amount::numeric, d.currency,
                 CASE WHEN why IS NULL THEN 'received' ELSE 'conflict' END,
                 d.user_id, d.confirmations, d.required, d.block, d.address,
-                d.status, why, d.metadata, d.trace, w_id[d.webhook])
+                d.status, why, d.metadata, d.trace, box[d.webhook])
             ON CONFLICT DO NOTHING;
             IF FOUND THEN
                 item := d.ord;
@@ -319,7 +333,7 @@ BEGIN
 
     -- Which deposits a webhook told of, where they were not all its own.
     UPDATE inbox b SET tx_ids = n.ids
-      FROM (SELECT w_id[i.webhook] AS inbox_id,
+      FROM (SELECT box[i.webhook] AS inbox_id,
                    array_agg(t.tx_id ORDER BY i.ord) AS ids
               FROM unnest(d_webhook, d_chain, d_hash, d_index)
                    WITH ORDINALITY AS i (webhook, chain, hash, index, ord)
