@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * WEBHOOK_SOURCES_FILE: a JSON document {"sources": [{…}]}
+ * WEBHOOK_SOURCES_FILE: a JSON document {"sources": [{…}], "chains": {…}}
  * (docs/sources/README.md).
  */
 #include <stdio.h>
@@ -327,16 +327,54 @@ static bool read_sources(struct source_reader *r, struct celery_json value)
     return source_read_array(r, value, read_source);
 }
 
+/* What can be said of a chain's own path: its body and signatures are ours. */
+static bool read_native(struct source_reader *r, struct celery_json value)
+{
+    static const struct source_key keys[] = {
+        {"addresses", read_addresses},
+        {"status", read_status},
+        {"log_index_stable", read_stable},
+        {"refused_status", read_refused_status},
+        {"allow_from", read_allow},
+        {"rate_per_second", read_rate},
+    };
+    return source_read_object(r, value, keys, sizeof keys / sizeof keys[0]);
+}
+
+/* {"bep20": {…}}: chains of WEBHOOK_CHAINS. */
+static bool read_natives(struct source_reader *r, struct celery_json value)
+{
+    struct celery_json_iter iter = celery_json_iter(value);
+    struct celery_json key = {0};
+    struct celery_json settings = {0};
+    if (value.type != CELERY_JSON_OBJECT)
+        return source_refuse(r, "an object of chains");
+    while (celery_json_next(&iter, &key, &settings)) {
+        struct celery_str text = {0};
+        if (celery_json_string(key, &r->arena, &text) != CELERY_OK)
+            return source_refuse(r, "names of chains");
+        size_t back = source_step(r, text);
+        r->source = sources_find(r->sources, text);
+        if (r->source == NULL || !r->source->is_native)
+            return source_refuse(r, "chains that WEBHOOK_CHAINS lists");
+        if (!read_native(r, settings))
+            return false;
+        r->place[back] = '\0';
+    }
+    return true;
+}
+
 static bool read_document(struct source_reader *r, struct celery_str text)
 {
-    static const struct source_key keys[] = {{"sources", read_sources}};
+    static const struct source_key keys[] = {{"sources", read_sources},
+                                             {"chains", read_natives}};
     struct celery_json root = {0};
     struct celery_error why = {0};
     if (celery_json_parse(text, NULL, &root, &why) != CELERY_OK)
         return source_refuse(r, "JSON");
     if (!unique_keys(root, &r->arena))
         return source_refuse(r, "objects that name each key once");
-    return source_read_object(r, root, keys, 1);
+    return source_read_object(r, root, keys, sizeof keys / sizeof keys[0]);
 }
 
 enum celery_status sources_file_read(struct sources *sources, const char *path,

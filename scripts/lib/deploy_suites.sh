@@ -118,6 +118,7 @@ suite_deploy() {
 suite_nightly() {
   suite_vectors
   suite_openapi
+  suite_edge
   ensure_packages "${DEPLOY_PACKAGES[@]}" "${NIGHTLY_PACKAGES[@]}"
   kube_tools || { not_ok "building the API server"; return; }
   deploy_tests nightly

@@ -266,6 +266,14 @@ suite_openapi() {
     system_tests $ASAN_BUILD "not chaos" test_openapi.py --timeout 1800
 }
 
+# 10,000 generated webhooks, and 500 slow and 10,000 idle connections (minutes).
+suite_edge() {
+  asan_build || return
+  T_HOSTILE=${T_HOSTILE:-10000} T_SEED=${T_SEED:-$RANDOM} \
+    system_tests $ASAN_BUILD "not chaos" test_hostile.py --timeout 1800
+  system_tests $ASAN_BUILD chaos test_front.py --timeout 1800
+}
+
 # The long tests of the brokers: failpoints and leases with sanitizers, then a
 # thousand kills and two hundred faults a broker, in the build that is run.
 suite_chaos() {

@@ -63,8 +63,9 @@ def test_the_signatures_are_the_documented_ones():
 
 
 class World:
-    def __init__(self, tmp_path, started, sources=None, **settings):
+    def __init__(self, tmp_path, started, sources=None, chains=None, **settings):
         self.file = tmp_path / "sources.json"
+        self.chains = chains or {}
         self.write(sources if sources is not None else [
             s for path in sorted(SOURCES.glob("*.json")) for s in json.loads(path.read_text())["sources"]])
         self.api = harness.Api(tmp_path, f"sqlite:///{tmp_path}/l.db", f"filesystem://{tmp_path}/spool",
@@ -72,7 +73,7 @@ class World:
         started.append(self.api.process)
 
     def write(self, sources):
-        self.file.write_text(json.dumps({"sources": sources}))
+        self.file.write_text(json.dumps({"sources": sources, "chains": self.chains}))
 
     def post(self, source, body, at=None, **headers):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -231,6 +232,32 @@ def test_addresses_and_rates_are_limited(tmp_path, started):
     answer = world.api.request("POST", "/api/v1/webhooks/far", raw, {
         "Content-Type": "application/json", "X-Own": mac(b"far-secret", raw).hex()})
     assert (answer[0], answer[1]["code"]) == (403, "source_address")
+
+
+def test_a_chain_s_own_path_has_limits_too(tmp_path, started):
+    named = {"WEBHOOK_CHAINS": "bep20,btc", "WEBHOOK_SECRET": None, "WEBHOOK_SECRET_BEP20": SECRET,
+             "WEBHOOK_SECRET_BTC": "another-secret"}
+    world = World(tmp_path, started, [], {"bep20": {"log_index_stable": True, "refused_status": 200,
+                                                   "status": {"final": ["paid"]}},
+                                          "btc": {"allow_from": ["192.0.2.1"], "rate_per_second": 1}}, **named)
+    for index in (1, 2):
+        status, answer, _ = world.api.webhook({"tx_hash": "0x1", "amount": "1", "log_index": index, "status": "Paid"})
+        assert (status, answer["state"]) == (202, "received")
+    assert world.api.webhook({"tx_hash": "0x2", "amount": "1", "status": "confirmed"})[1]["state"] == "conflict"
+    assert world.api.webhook({"tx_hash": "0x3"})[0] == 200
+    status, answer, _ = world.api.webhook({"tx_hash": "0x4", "amount": "1"}, "btc", "another-secret")
+    assert (status, answer["code"]) == (403, "source_address")
+
+
+@pytest.mark.parametrize("chains, place", [({"doge": {}}, "/chains/doge"), ({"bep20": {"items": "/x"}}, "/chains/bep20/items"),
+                                           ([], "/chains")])
+def test_what_is_wrong_of_a_chain_is_named_as_well(tmp_path, chains, place):
+    file = tmp_path / "sources.json"
+    file.write_text(json.dumps({"chains": chains}))
+    done = subprocess.run([str(harness.API), "--check-config"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT,
+                          env=harness.plain_env(WEBHOOK_SOURCES_FILE=file, **CHAINS))
+    assert done.returncode == 2 and place in done.stdout, done.stdout
 
 
 def test_the_file_is_read_again(tmp_path, started):
