@@ -504,6 +504,23 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- The settings keep a plan that was made while a table was small from reading
+-- all of it later.
+CREATE FUNCTION lock_siblings(ids uuid[])
+RETURNS void LANGUAGE plpgsql SET jit = off SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    PERFORM 1 FROM transactions t
+      JOIN transactions o ON o.chain = t.chain
+                         AND o.canonical_hash = t.canonical_hash
+                         AND NOT o.key_collides AND o.tx_id <> t.tx_id
+     WHERE t.tx_id = ANY (ids) ORDER BY o.tx_id FOR UPDATE OF o;
+END $$;
+
+ALTER FUNCTION mark_enqueued(uuid[], double precision, double precision)
+    SET jit = off SET enable_seqscan = off SET enable_hashjoin = off
+    SET enable_mergejoin = off;
+
 -- As before, with a fence behind is_possible_duplicate(): batches that ran at
 -- once have not seen each other's rows. Of two that may be one, the one that is
 -- credited or older is the deposit.
@@ -518,11 +535,7 @@ BEGIN
      WHERE t.tx_id = ANY (ids) ORDER BY t.tx_id FOR UPDATE;
     -- Other transfers of the same hash: two that may be one are settled one
     -- after the other.
-    PERFORM 1 FROM transactions t
-      JOIN transactions o ON o.chain = t.chain
-                         AND o.canonical_hash = t.canonical_hash
-                         AND NOT o.key_collides AND o.tx_id <> t.tx_id
-     WHERE t.tx_id = ANY (ids) ORDER BY o.tx_id FOR UPDATE OF o;
+    PERFORM lock_siblings(ids);
 
     RETURN QUERY
     WITH judged AS (
@@ -552,10 +565,11 @@ BEGIN
                     THEN 'conflict'
                     WHEN t.confirmations < t.confirmations_required
                     THEN 'awaiting_confirmations'
-                    WHEN u.id IS NULL THEN 'unmatched'
+                    WHEN NOT EXISTS (SELECT 1 FROM users u
+                                      WHERE u.id = t.user_id)
+                    THEN 'unmatched'
                     ELSE 'credited' END AS new_state
           FROM transactions t
-          LEFT JOIN users u ON u.id = t.user_id
          WHERE t.tx_id = ANY (ids)
     ), credit AS (
         SELECT * FROM judged
