@@ -39,7 +39,8 @@ export function json(response) {
 
 /** @returns {Record<string, string>} */
 function authorised() {
-  const token = (__ENV.API_TOKEN || '').split(',')[0].split(':').pop().trim();
+  const first = (__ENV.API_TOKEN || '').split(',')[0];
+  const token = first.slice(first.lastIndexOf(':') + 1).trim();
   return token === '' ? {} : { Authorization: `Bearer ${token}` };
 }
 
