@@ -23,10 +23,11 @@ struct replay {
 
 /* --- one webhook ------------------------------------------------------------ */
 
-static void print(const char *inbox_id, const struct ledger_webhook *webhook,
+static void print(const struct ledger_webhook *webhook,
                   const struct ledger_ingested *deposits)
 {
-    (void)printf("%s %s", inbox_id, ledger_outcome_name(webhook->outcome));
+    (void)printf("%s %s", webhook->inbox_id,
+                 ledger_outcome_name(webhook->outcome));
     for (size_t i = 0; i < webhook->deposit_count; i++)
         (void)printf(" %s=%s", deposits[i].tx_id,
                      ledger_state_name(deposits[i].state));
@@ -47,9 +48,14 @@ static bool any_failed(const struct ledger_ingested *deposits, size_t count)
 
 static enum celery_status store(struct replay *replay,
                                 struct ledger_webhook *webhook,
-                                struct ledger_ingested *deposits,
+                                struct celery_arena *arena,
                                 struct celery_error *err)
 {
+    size_t room = (webhook->deposit_count + 1) * sizeof(struct ledger_ingested);
+    struct ledger_ingested *deposits = celery_arena_alloc(arena, room);
+    if (deposits == NULL)
+        return celery_fail(err, CELERY_NOMEM, "out of memory");
+    memset(deposits, 0, room);
     enum celery_status st =
         ledger_ingest(replay->ledger, webhook->deposits, webhook->deposit_count,
                       deposits, err);
@@ -57,9 +63,14 @@ static enum celery_status store(struct replay *replay,
         webhook->outcome = LEDGER_REFUSED;
         webhook->error = "the ledger refused this deposit";
     }
-    return st == CELERY_OK
-             ? ledger_inbox_replayed(replay->ledger, webhook, deposits, err)
-             : st;
+    if (st == CELERY_OK)
+        st = ledger_inbox_replayed(replay->ledger, webhook, deposits, err);
+    if (st != CELERY_OK)
+        return st;
+    print(webhook, deposits);
+    replay->done++;
+    replay->refused += webhook->outcome == LEDGER_REFUSED;
+    return CELERY_OK;
 }
 
 static void read_again(struct replay *replay,
@@ -99,16 +110,7 @@ static enum celery_status replay_one(struct replay *replay,
                          inbox_id);
     if (st == CELERY_OK) {
         read_again(replay, &row, &arena, &webhook);
-        size_t room =
-            (webhook.deposit_count + 1) * sizeof(struct ledger_ingested);
-        struct ledger_ingested *deposits = celery_arena_alloc(&arena, room);
-        st = deposits == NULL
-               ? celery_fail(err, CELERY_NOMEM, "out of memory")
-               : store(replay, &webhook, memset(deposits, 0, room), err);
-        if (st == CELERY_OK)
-            print(inbox_id, &webhook, deposits);
-        replay->done += st == CELERY_OK;
-        replay->refused += st == CELERY_OK && webhook.outcome == LEDGER_REFUSED;
+        st = store(replay, &webhook, &arena, err);
     }
     celery_buf_done(&row.body);
     return st;

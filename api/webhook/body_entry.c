@@ -145,7 +145,7 @@ static bool read_chain(struct reader *r, struct celery_json value)
         return refuse(r, 422, "chain", "chain must equal the path's");
     if (r->chain == NULL)
         return ignore(r, "chain", "a chain that the source does not list");
-    (void)strcpy(r->deposit->chain, r->chain->name);
+    memcpy(r->deposit->chain, r->chain->name, sizeof r->deposit->chain);
     return true;
 }
 

@@ -130,7 +130,7 @@ void webhook_source_native(struct webhook_source *source,
             add_field(source, (enum source_field)field, path);
     }
     source->is_native = true;
-    (void)strcpy(source->name, chain->name);
+    (void)snprintf(source->name, sizeof source->name, "%s", chain->name);
     source->assume_final = chain->assume_final;
     source->chains = xcalloc(1, sizeof *source->chains);
     source->chains[0] = (struct source_chain){xstrdup(chain->name), chain};

@@ -60,7 +60,7 @@ static void chain_variable(const char *chain,
     memcpy(ret, secret_variable, n);
     ret[n++] = '_';
     for (const char *p = chain; *p != '\0'; p++)
-        ret[n++] = *p == '-' ? '_' : ascii_upper(*p);
+        ret[n++] = ascii_upper((char)(*p == '-' ? '_' : *p));
     ret[n] = '\0';
 }
 

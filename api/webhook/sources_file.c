@@ -85,7 +85,7 @@ static bool read_header(struct source_reader *r, struct celery_json value)
     const char *text = source_text(r, value, SIGNATURE_HEADER_MAX - 1);
     if (text == NULL || *text == '\0' || strpbrk(text, " :") != NULL)
         return source_refuse(r, "the name of a header field");
-    (void)strcpy(scheme(r)->header, text);
+    (void)snprintf(scheme(r)->header, sizeof scheme(r)->header, "%s", text);
     return true;
 }
 
@@ -94,7 +94,7 @@ static bool read_prefix(struct source_reader *r, struct celery_json value)
     const char *text = source_text(r, value, SIGNATURE_PREFIX_MAX - 1);
     if (text == NULL)
         return source_refuse(r, "a text of at most 31 characters");
-    (void)strcpy(scheme(r)->prefix, text);
+    (void)snprintf(scheme(r)->prefix, sizeof scheme(r)->prefix, "%s", text);
     return true;
 }
 
@@ -130,9 +130,9 @@ static bool read_scheme(struct source_reader *r, struct celery_json value)
     if (scheme(r)->header[0] == '\0') {
         if (scheme(r)->form == SIGNATURE_HMAC)
             return source_refuse(r, "a HMAC with its \"header\"");
-        (void)strcpy(scheme(r)->header, scheme(r)->form == SIGNATURE_STRIPE
-                                            ? "Stripe-Signature"
-                                            : "webhook");
+        bool stripe = scheme(r)->form == SIGNATURE_STRIPE;
+        (void)snprintf(scheme(r)->header, sizeof scheme(r)->header, "%s",
+                       stripe ? "Stripe-Signature" : "webhook");
     }
     r->source->scheme_count++;
     return true;

@@ -132,7 +132,8 @@ static bool write(const struct decimal *d, char ret[SPELLING_DECIMAL_MAX])
     for (long i = first; i < last; i++) {
         if (i == d->point)
             ret[n++] = '.';
-        ret[n++] = i >= 0 && i < (long)d->count ? d->digits[i] : '0';
+        bool given = i >= 0 && i < (long)d->count;
+        ret[n++] = (char)(given ? d->digits[i] : '0');
     }
     ret[n] = '\0';
     return true;

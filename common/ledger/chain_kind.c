@@ -96,7 +96,8 @@ static bool hex_digits(struct celery_str text, struct celery_str *ret)
 
 static void copy_prefixed(struct celery_str digits, char *ret_text)
 {
-    memcpy(ret_text, "0x", 2);
+    ret_text[0] = '0';
+    ret_text[1] = 'x';
     copy_lower(digits, ret_text + 2);
 }
 
@@ -104,14 +105,13 @@ void chain_canonical_hash(enum chain_kind kind, struct celery_str text,
                           char *ret_text)
 {
     struct celery_str digits = {0};
-    if (kind == CHAIN_SOLANA || !hex_digits(text, &digits))
+    if (kind == CHAIN_SOLANA || !hex_digits(text, &digits)
+        || (digits.len != HASH_DIGITS && !has_prefix(text)))
         copy(text, ret_text);
     else if (digits.len == HASH_DIGITS && kind != CHAIN_EVM)
         copy_lower(digits, ret_text);
-    else if (digits.len == HASH_DIGITS || has_prefix(text))
-        copy_prefixed(digits, ret_text);
     else
-        copy(text, ret_text);
+        copy_prefixed(digits, ret_text);
 }
 
 /* BIP 173: one case, "1" between the readable part and the data. */

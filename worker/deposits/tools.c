@@ -9,6 +9,8 @@
 
 #include "ledger/ledger.h"
 
+enum { PASSWD_STRINGS_MAX = 4096 };
+
 static int migrate(struct ledger *ledger, struct celery_error *err)
 {
     if (ledger_migrate(ledger, err) != CELERY_OK)
@@ -82,8 +84,11 @@ static int explain(struct ledger *ledger, const char *tx_id,
 /* Who says so: the login's name, not what the environment claims. */
 static void actor(char *ret, size_t size)
 {
-    const struct passwd *user = getpwuid(getuid());
-    if (user != NULL)
+    char strings[PASSWD_STRINGS_MAX];
+    struct passwd entry;
+    struct passwd *user = NULL;
+    if (getpwuid_r(getuid(), &entry, strings, sizeof strings, &user) == 0
+        && user != NULL)
         (void)snprintf(ret, size, "%s", user->pw_name);
     else
         (void)snprintf(ret, size, "uid %u", (unsigned)getuid());

@@ -145,7 +145,7 @@ static enum celery_status add_new(struct sqlite_conn *conn,
         st = is_possible_duplicate(conn, row, &doubled, err);
     if (st == CELERY_OK && doubled) {
         reason = "possible_duplicate";
-        (void)strcpy(ret->detail, reason);
+        (void)snprintf(ret->detail, sizeof ret->detail, "%s", reason);
     }
     ordered_id(ret->tx_id);
     if (st == CELERY_OK)
@@ -341,7 +341,7 @@ static enum celery_status contradict(struct sqlite_conn *conn,
         " WHERE tx_id = ?1 AND state IN ('received', 'unmatched',"
         "  'awaiting_confirmations')";
     ret->result = LEDGER_INGEST_DUPLICATE;
-    (void)strcpy(ret->detail, "status");
+    (void)snprintf(ret->detail, sizeof ret->detail, "%s", "status");
     if (ret->state == LEDGER_CONFLICT || ret->state == LEDGER_REJECTED)
         return CELERY_OK;
     ret->result = LEDGER_INGEST_DIFFERS;
