@@ -53,7 +53,8 @@ def self_test():
             'struct http_problem problem = {409, "user_taken", "x", NULL};']
     rows = "| `not_found` | 404 | x |\n| `scope` | 403 | x |\n| `user_taken` | 409 | x |\n"
     assert compare(good, rows) == []
-    other = ['refuse(request, response, 404,\n "unknown_source", "x");', '(struct http_problem){\n409, "event_reused", "x"};']
+    other = ['refuse(request, response, 404,\n "unknown_source", "x");',
+             '(struct http_problem){\n409, "event_reused", "x"};']
     assert in_sources(other) == {("unknown_source", 404), ("event_reused", 409)}
     assert len(compare(good, rows.replace("scope", "scopes"))) == 2
     assert len(compare(good, rows.replace("403", "401"))) == 2

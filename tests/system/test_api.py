@@ -405,15 +405,16 @@ class Common:
             seen += [row["tx_id"] for row in page["transactions"]]
             cursor = page["next_cursor"]
         self.assertEqual(seen, ids[::-1])
-        for query in ("limit=0", "limit=501", "limit=x", "limit=%2B5", "limit=+5", "state=x", "user_id=x", "limit=" + "1" * 99,
-                      "tx_hash=a+b", "tx_hash=%C3%A9", "tx_hash=" + "x" * 129):
+        for query in ("limit=0", "limit=501", "limit=x", "limit=%2B5", "limit=+5", "state=x", "user_id=x",
+                      "limit=" + "1" * 99, "tx_hash=a+b", "tx_hash=%C3%A9", "tx_hash=" + "x" * 129):
             answer = self.api.call("GET", "/api/v1/transactions?" + query)
             self.assertEqual((answer[0], answer[1]["field"]), (422, query.split("=")[0]), query)
         some = str(uuid.uuid4())
-        for query in ("cursor=x", "cursor=1.x", f"cursor=9223372036854775807.{some}", f"cursor=99999999999999999999.{some}",
-                      f"cursor=253402300800000000.{some}", "tx_hash=%ff", "user_id=%ff", "state=%c3", "cursor=%ed%a0%80",
-                      "tx_hash=a%00b", "tx_hash=%4", "unknown=%ff", "user_id=", "user_id", "state=", "tx_hash=",
-                      f"user_id={some}&user_id={some}", f"user_id={some}&user%5Fid={some}", "limit=1&limit=2"):
+        for query in ("cursor=x", "cursor=1.x", f"cursor=9223372036854775807.{some}",
+                      f"cursor=99999999999999999999.{some}", f"cursor=253402300800000000.{some}", "tx_hash=%ff",
+                      "user_id=%ff", "state=%c3", "cursor=%ed%a0%80", "tx_hash=a%00b", "tx_hash=%4", "unknown=%ff",
+                      "user_id=", "user_id", "state=", "tx_hash=", f"user_id={some}&user_id={some}",
+                      f"user_id={some}&user%5Fid={some}", "limit=1&limit=2"):
             answer = self.api.call("GET", "/api/v1/transactions?" + query)
             self.problem(answer, 400, "", query.split("=")[0])
             self.assertEqual(answer[1]["code"], "parameter")
@@ -686,7 +687,8 @@ class Settings(unittest.TestCase):
                                  ({"LOG_LEVEL": "loud"}, "LOG_LEVEL", "loud"),
                                  ({"CELERY_BROKER_TRANSPORT_OPTIONS": "[]"}, "CELERY_BROKER_TRANSPORT_OPTIONS", "[]"),
                                  ({"CURRENCY": "a b"}, "CURRENCY", "a b"),
-                                 ({"WEBHOOK_SECRET": "", "WEBHOOK_SECRET_FILE": "/nowhere"}, "WEBHOOK_SECRET_FILE", "/nowhere")):
+                                 ({"WEBHOOK_SECRET": "", "WEBHOOK_SECRET_FILE": "/nowhere"},
+                                  "WEBHOOK_SECRET_FILE", "/nowhere")):
             with self.subTest(env=env):
                 done = self.run_api("--check-config", **env)
                 self.assertEqual(done.returncode, 2, done.stderr)

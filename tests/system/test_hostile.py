@@ -97,7 +97,8 @@ class Hostile:
         inner = self.signed(inner_body)
         framing = self.rng.choice([
             ["Content-Length: 0", "Transfer-Encoding: chunked"], ["Content-Length: 0", f"Content-Length: {len(inner)}"],
-            [f"Content-Length: 0, {len(inner)}"], ["Content-Length: +0"], ["Content-Length : 0"], ["Content-Length: 0x0"],
+            [f"Content-Length: 0, {len(inner)}"], ["Content-Length: +0"], ["Content-Length : 0"],
+            ["Content-Length: 0x0"],
             ["Transfer-Encoding: chunked", "Transfer-Encoding: identity"], ["Transfer-Encoding: xchunked"],
             ["Transfer-Encoding: \x0bchunked"], ["X: y\n"], ["X: y\rZ: 1"], [" folded: 1"], ["Content-Length: -1"],
             [*[f"X-{i}: 1" for i in range(70)], "Content-Length: 0"], ["Transfer-Encoding : chunked"],
@@ -111,7 +112,8 @@ class Hostile:
         body = self.rng.choice([
             b"", b"{", b"[]", b"null", b"\xff", b'{"tx_hash":"0x1"}', b'{"amount":"1"}',
             b'{"tx_hash":"0x1","amount":"1","amount":"2"}', b'{"tx_hash":"0x1","amount":NaN}',
-            b'{"tx_hash":"0x1","amount":"-1"}', b'{"tx_hash":"0x1","amount":"1e99"}', b'{"tx_hash":["0x1"],"amount":"1"}',
+            b'{"tx_hash":"0x1","amount":"-1"}', b'{"tx_hash":"0x1","amount":"1e99"}',
+            b'{"tx_hash":["0x1"],"amount":"1"}',
             b'{"tx_hash":"0x1","amount":"1","chain":"btc"}', b'{"tx_hash":"0x1","amount":"1","user_id":"x"}',
             b'{"tx_hash":"0x1 ","amount":"1"}', b'{"tx_hash":"0x1","amount":"1","confirmations":-1}',
             b"[" * 500 + b"]" * 500, b'{"a":' * 100 + b"1" + b"}" * 100,

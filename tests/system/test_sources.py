@@ -249,8 +249,8 @@ def test_a_chain_s_own_path_has_limits_too(tmp_path, started):
     assert (status, answer["code"]) == (403, "source_address")
 
 
-@pytest.mark.parametrize("chains, place", [({"doge": {}}, "/chains/doge"), ({"bep20": {"items": "/x"}}, "/chains/bep20/items"),
-                                           ([], "/chains")])
+@pytest.mark.parametrize("chains, place", [
+    ({"doge": {}}, "/chains/doge"), ({"bep20": {"items": "/x"}}, "/chains/bep20/items"), ([], "/chains")])
 def test_what_is_wrong_of_a_chain_is_named_as_well(tmp_path, chains, place):
     file = tmp_path / "sources.json"
     file.write_text(json.dumps({"chains": chains}))
