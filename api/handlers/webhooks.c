@@ -64,6 +64,22 @@ static bool refuse(const struct http_request *request,
     return false;
 }
 
+/* A sender that nobody listed shows its path here; of what is no chain's name
+ * at all nothing is told. */
+static bool refuse_path(const struct http_request *request,
+                        struct http_response *response)
+{
+    char name[LEDGER_CHAIN_MAX] = "";
+    (void)chain_name(http_param(request, "chain"), name);
+    LOG_EVENT(LOG_LEVEL_WARNING, "webhook_refused",
+              LOG_STR("reason", "unknown_source"),
+              LOG_STR("source", name[0] != '\0' ? name : NULL),
+              LOG_STR("peer", request->peer),
+              LOG_STR("request_id", request->id));
+    return refuse(request, response, 404, "unknown_source",
+                  "no such chain or source");
+}
+
 static bool check_address(const struct sender *sender,
                           const struct http_request *request,
                           struct http_response *response)
@@ -134,8 +150,7 @@ static bool check_sender(struct secrets *secrets,
 {
     ret->source = sources_find(secrets->sources, http_param(request, "chain"));
     if (ret->source == NULL)
-        return refuse(request, response, 404, "unknown_source",
-                      "no such chain or source");
+        return refuse_path(request, response);
     return check_address(ret, request, response)
         && check_signature(ret, request, response)
         && check_rate(ret, request, response);

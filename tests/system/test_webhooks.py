@@ -108,6 +108,9 @@ def test_a_signed_body_counts_on_its_own_path_alone(world):
         else:
             assert answer["tx_id"] == first["tx_id"]
     assert world.metric('webhook_refused_total{code="404"}') == before + 4
+    ok(world.api.webhook(raw, chain="a,b" + "c" * 80), 404)
+    told = [e for e in world.api.process.events("webhook_refused") if e["reason"] == "unknown_source"]
+    assert [e.get("source") for e in told[-5:]] == ["erc20", "bsc", "anything", "health", None]
     world.settled(first["tx_id"])
     assert world.balance() == "1.5"
     assert len(world.rows()) == 1
