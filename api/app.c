@@ -21,6 +21,7 @@
 #include "handlers/handlers.h"
 #include "http/http_server.h"
 #include "log/log.h"
+#include "reload.h"
 #include "routes.h"
 #include "version.h"
 
@@ -276,6 +277,7 @@ static int start(struct app *app)
         return APP_MISCONFIGURED;
     }
     webhook_register_metrics();
+    reload_register_metrics();
     if (!try_migrate(app))
         return APP_FAILED;
     st = start_publisher(app, &err);
@@ -308,28 +310,13 @@ static bool took_signal(const struct app *app, uint32_t *ret_signal)
     return true;
 }
 
-/* SIGHUP: the secrets that came from files. Wrong ones leave the old in force. */
-static void reload(struct app *app)
-{
-    struct celery_error err = {0};
-    (void)supervisor_reloading("reading secrets again");
-    if (secret_store_reload(&app->api.secrets, app->conf, &err) == CELERY_OK)
-        LOG_EVENT(LOG_LEVEL_INFO, "reloaded",
-                  LOG_STR("msg", "secrets that come from files were read "
-                                 "again"));
-    else
-        LOG_EVENT(LOG_LEVEL_ERROR, "reload_failed", LOG_STR("error", err.msg),
-                  LOG_STR("msg", "the old secrets stay in force"));
-    (void)supervisor_ready("serving");
-}
-
 static bool must_stop(struct app *app)
 {
     uint32_t signal = 0;
     if (!took_signal(app, &signal))
         return false;
     if (signal == SIGHUP) {
-        reload(app);
+        reload_secrets(&app->api.secrets, app->conf);
         return false;
     }
     LOG_EVENT(LOG_LEVEL_INFO, "api_stopping", LOG_INT("signal", signal));

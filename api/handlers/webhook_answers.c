@@ -36,7 +36,11 @@ void webhook_answers_register_metrics(void)
         0};
     static const char *const outcomes[] = {"stored", "ignored", "refused",
                                            "repeated", "reused"};
+    /* What the alert WebhooksNotAccepted looks at. */
+    static const char *const codes[] = {"401", "403", "404"};
     refused_total = metric_register(&refused);
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        metric_add(refused_total, 0, (const char *const[]){codes[i], NULL});
     conflicts_total = metric_register(&conflicts);
     inbox_total = metric_register(&inbox);
     metric_add(conflicts_total, 0, (const char *const[]){"stored", NULL});

@@ -56,9 +56,11 @@ static void register_metrics(void)
         0};
     /* What is not there has no rate: the series that alerts look at. */
     static const char *const reasons[] = {
-        "busy",         "connections",      "evicted_idle",
-        "evicted_slow", "peer_connections", "silent",
-        "slow"};
+        "busy",           "chunked",          "connections",
+        "content_length", "evicted_idle",     "evicted_slow",
+        "field",          "line_end",         "obs_fold",
+        "silent",         "peer_connections", "slow",
+        "slow_reader",    "transfer_encoding"};
     refused_total = metric_register(&refused);
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
         metric_add(refused_total, 0, (const char *const[]){reasons[i], NULL});

@@ -3,6 +3,7 @@
 reads again. Against the running API."""
 
 import json
+import re
 import signal
 import subprocess
 import uuid
@@ -153,6 +154,11 @@ def reload(api, event):
     return api.process.events(event)[-1]
 
 
+def figure(api, name):
+    text = api.request("GET", "/metrics")[1]
+    return float(re.search(rf"(?m)^{name} (\S+)$", text)[1])
+
+
 def test_sighup_reads_tokens_and_secrets_again(tmp_path, started):
     tokens, secrets = tmp_path / "tokens", tmp_path / "secrets"
     tokens.write_text("first-token\n")
@@ -190,13 +196,19 @@ def test_wrong_secrets_leave_the_old_in_force(tmp_path, started, name, bad):
         files[name].unlink()
     else:
         files[name].write_text(bad)
+    began = figure(api, "config_last_reload_success_timestamp_seconds")
+    assert figure(api, "config_last_reload_successful") == 1
     event = reload(api, "reload_failed")
     assert name in event["error"] and "second" not in api.process.log()
+    assert figure(api, "config_last_reload_successful") == 0
+    assert figure(api, "config_last_reload_success_timestamp_seconds") == began
     assert status_of(api, "first-token") == 200 and status_of(api, "second-token") == 401
     assert api.webhook(harness.deposit_body(str(uuid.uuid4())), secret="first-secret")[0] == 202
     files["API_TOKEN"].write_text("third-token\n")
     files["WEBHOOK_SECRET"].write_text("third-secret\n")
     reload(api, "reloaded")
+    assert figure(api, "config_last_reload_successful") == 1
+    assert figure(api, "config_last_reload_success_timestamp_seconds") > began
     assert status_of(api, "first-token") == 401 and status_of(api, "third-token") == 200
 
 
