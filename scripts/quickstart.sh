@@ -41,7 +41,7 @@ done
 
 ensure_packages "${BUILD_PACKAGES[@]}"
 say "Building into build/ (the first time takes about a minute)"
-BUILD_TARGETS='api/cricalgo-api worker/cricalgo-worker' \
+BUILD_TARGETS='api/cricalgo-api worker/cricalgo-worker worker/celeryc' \
   build_into build -Dtests=false
 
 data=$PWD/build/quickstart

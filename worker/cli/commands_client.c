@@ -141,7 +141,7 @@ int cli_status_of(enum celery_status st)
     if (st == CELERY_OK)
         return EXIT_SUCCESS;
     return st == CELERY_INVALID || st == CELERY_UNSUPPORTED
-             ? CLI_EXIT_CONFIG
+             ? CLI_EXIT_USAGE
              : CLI_EXIT_UNAVAILABLE;
 }
 

@@ -87,13 +87,40 @@ static const char *take_module(int *argc, char **argv)
     return NULL;
 }
 
+/* Options that end the program before any task could be run. */
+static bool only_asks(int argc, char **argv)
+{
+    static const char *const words[] = {"--help", "-h", "--version",
+                                        "--check-config"};
+    for (int i = 1; i < argc; i++) {
+        for (size_t k = 0; k < sizeof words / sizeof words[0]; k++) {
+            if (strcmp(argv[i], words[k]) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* A worker without tasks would make dead letters of a whole queue. */
+static enum celery_status load(struct celery_app *app, const char *module,
+                               bool needed, struct celery_error *err)
+{
+    if (module != NULL)
+        return load_module(app, module, err);
+    if (!needed)
+        return CELERY_OK;
+    return celery_fail(err, CELERY_INVALID,
+                       "worker needs the module whose tasks it runs: "
+                       "celeryc worker -A ./module.so");
+}
+
 int cli_worker(int argc, char **argv)
 {
     struct celery_error err = {0};
     const char *module = take_module(&argc, argv);
     struct celery_app *app = celery_app_new("celeryc");
-    int status = CLI_EXIT_CONFIG;
-    if (module != NULL && load_module(app, module, &err) != CELERY_OK)
+    int status = CLI_EXIT_USAGE;
+    if (load(app, module, !only_asks(argc, argv), &err) != CELERY_OK)
         (void)fprintf(stderr, "celeryc: %s\n", err.msg);
     else
         status = celery_worker_main(app, argc, argv);

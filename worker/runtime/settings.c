@@ -236,7 +236,8 @@ static const struct conf_setting table[] = {
     {.option = "app",
      .letter = 'A',
      .type = CONF_TEXT,
-     .help = "accepted and without effect: tasks are compiled in"},
+     .help = "of celeryc: the module whose tasks to run (./tasks.so); other "
+             "programs have theirs compiled in"},
 };
 
 enum { SETTINGS = sizeof table / sizeof table[0] };

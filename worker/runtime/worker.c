@@ -169,16 +169,22 @@ static void log_start(const struct worker *worker)
 {
     const struct worker_settings *s = &worker->settings;
     char *broker = url_masked(s->broker_url);
+    char *results =
+        s->result_backend != NULL ? url_masked(s->result_backend) : NULL;
     struct celery_buf queues = CELERY_BUF_INIT;
     for (size_t i = 0; i < s->queue_count; i++)
         celery_buf_printf(&queues, "%s%s", i > 0 ? "," : "", s->queues[i]);
     LOG_EVENT(LOG_LEVEL_INFO, "worker_ready", LOG_STR("node", s->nodename),
               LOG_STR("broker", broker),
+              LOG_STR("results", results != NULL ? results
+                                                 : "disabled: no result "
+                                                   "backend is set"),
               LOG_SLICE("queues", celery_buf_str(&queues)),
               LOG_INT("concurrency", s->concurrency),
               LOG_STR("version", CRICALGO_VERSION),
               LOG_INT("tasks", worker->app->registry.count));
     celery_buf_done(&queues);
+    free(results);
     free(broker);
 }
 
