@@ -21,6 +21,7 @@ enum { TRACEPARENT_LEN = LEDGER_TRACE_MAX - 1, HEADER_KEPT_MAX = 512 };
 
 static struct metric *processing_seconds;
 static struct metric *unsigned_total;
+static struct metric *signatures_refused;
 
 void webhook_register_metrics(void)
 {
@@ -40,10 +41,22 @@ void webhook_register_metrics(void)
         {NULL},
         NULL,
         0};
+    static const struct metric_desc signatures = {
+        "webhook_signatures_refused_total",
+        "Webhooks without a right signature, by reason.",
+        METRIC_COUNTER,
+        {"reason", NULL},
+        NULL,
+        0};
+    static const char *const reasons[] = {"missing", "wrong", "stale"};
     processing_seconds = metric_register(&seconds);
     unsigned_total = metric_register(&no_signature);
     metric_add(processing_seconds, 0, NULL);
     metric_add(unsigned_total, 0, NULL);
+    signatures_refused = metric_register(&signatures);
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        metric_add(signatures_refused, 0,
+                   (const char *const[]){reasons[i], NULL});
     webhook_answers_register_metrics();
 }
 
@@ -100,6 +113,29 @@ static bool check_address(const struct sender *sender,
                   "this source does not send from that address");
 }
 
+/* Whether a signature was sent is known to whoever sent it; more is not said. */
+static bool refuse_signature(const struct webhook_source *source,
+                             enum signature_verdict verdict,
+                             const struct http_request *request,
+                             struct http_response *response)
+{
+    const char *reason = verdict == SIGNATURE_STALE   ? "stale"
+                       : verdict == SIGNATURE_MISSING ? "missing"
+                                                      : "wrong";
+    METRIC_INC(signatures_refused, reason);
+    LOG_EVENT(LOG_LEVEL_WARNING, "webhook_refused", LOG_STR("reason", reason),
+              LOG_STR("source", source->name), LOG_STR("peer", request->peer),
+              LOG_STR("request_id", request->id));
+    if (verdict == SIGNATURE_STALE)
+        return refuse(request, response, 401, "stale",
+                      "the webhook's timestamp is too far from now");
+    if (verdict == SIGNATURE_MISSING)
+        return refuse(request, response, 401, "signature_missing",
+                      "Invalid webhook signature: none was sent");
+    return refuse(request, response, 401, "signature",
+                  "Invalid webhook signature");
+}
+
 static bool check_signature(struct sender *sender,
                             const struct http_request *request,
                             struct http_response *response)
@@ -118,18 +154,7 @@ static bool check_signature(struct sender *sender,
     }
     if (verdict == SIGNATURE_VALID)
         return true;
-    bool stale = verdict == SIGNATURE_STALE;
-    LOG_EVENT(LOG_LEVEL_WARNING, "webhook_refused",
-              LOG_STR("reason", stale                          ? "stale"
-                                : verdict == SIGNATURE_MISSING ? "unsigned"
-                                                               : "signature"),
-              LOG_STR("source", source->name), LOG_STR("peer", request->peer),
-              LOG_STR("request_id", request->id));
-    if (stale)
-        return refuse(request, response, 401, "stale",
-                      "the webhook's timestamp is too far from now");
-    return refuse(request, response, 401, "signature",
-                  "Invalid webhook signature");
+    return refuse_signature(source, verdict, request, response);
 }
 
 static bool check_rate(struct sender *sender,

@@ -150,6 +150,21 @@ def test_an_event_id_stands_for_one_body(world):
     assert len(world.rows()) == 1 and len(world.inbox()) == 2
 
 
+@EMBEDDED
+def test_a_missing_and_a_wrong_signature_are_told_apart(world):
+    raw = json.dumps(world.body()).encode()
+    hook = "/api/v1/webhooks/bep20"
+    old = int(time.time()) - 4000
+    for headers, code, reason in ((JSON, "signature_missing", "missing"),
+                                  ({**JSON, "X-Signature": "0" * 64}, "signature", "wrong"),
+                                  (standard(raw, SECRET.encode(), "msg", old), "stale", "stale")):
+        answer = ok(world.api.request("POST", hook, raw, headers), 401)
+        assert answer["code"] == code
+        assert world.metric(f'webhook_signatures_refused_total{{reason="{reason}"}}') == 1
+        assert world.api.process.events("webhook_refused")[-1]["reason"] == reason
+    assert world.rows() == [] and world.inbox() == []
+
+
 # --- E3, E4: identity --------------------------------------------------------------------
 
 
