@@ -204,6 +204,54 @@ def test_settings_are_accepted(worlds, overlay):
         assert "CHANGE-ME" not in done.stdout, "a password in the open"
 
 
+def documented_senders(folder):
+    """What docs/kubernetes.md says of further senders, done: the ConfigMap's additions,
+    and for each object that its commands make a folder of that name with its keys."""
+    text = (ROOT / "docs/kubernetes.md").read_text()
+    patch = yaml.safe_load(re.search(r"(?s)```yaml\n(# under patches.*?)```", text)[1])
+    assert patch["metadata"]["name"] == "cricalgo-config"
+    for name, keys in re.findall(r"create (?:secret generic|configmap) (\S+) \\\n(.*)", text):
+        (folder / name).mkdir()
+        for key, source in re.findall(r"--from-file=(\S+?)=(\S+)", keys):
+            path = ROOT / source
+            (folder / name / key).write_text(path.read_text() if path.exists() else f"secret-of-{key}\n")
+    return patch["data"]
+
+
+@pytest.mark.parametrize("deployment", ["app", "app-canary", "worker"])
+def test_the_documented_senders_are_accepted(worlds, tmp_path, deployment):
+    """Every path that the settings name is mounted, and both programs take the whole."""
+    world = worlds["staging"]
+    more = documented_senders(tmp_path)
+    template = dict(world.pods())[deployment]
+    container = template["spec"]["containers"][0]
+    objects = {v["name"]: v.get("configMap", {}).get("name") or v.get("secret", {}).get("secretName")
+               for v in template["spec"]["volumes"]}
+    mounts = {m["mountPath"]: tmp_path / objects[m["name"]] for m in container["volumeMounts"]
+              if objects[m["name"]]}
+    env = {"PATH": os.environ["PATH"], **world.config(), "WEBHOOK_SECRET": "test-secret", "API_TOKEN": "test-token"}
+    for name, value in more.items():
+        where, _, key = value.rpartition("/")
+        env[name] = str(mounts[where] / key) if where in mounts else value
+    done = run(k8s_world.PROGRAMS[container["command"][0]], "--check-config", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if deployment != "worker":
+        assert not [v for v in env.values() if v.startswith("/run/secrets/senders")], "a path is not mounted"
+        env["WEBHOOK_SECRET_ERC20_FILE"] = str(tmp_path / "nowhere")
+        assert run(k8s_world.PROGRAMS["cricalgo-api"], "--check-config", env=env).returncode == 2
+
+
+def test_what_need_not_be_there_stops_no_pod(worlds):
+    """The objects that nobody makes at first are optional in every pod."""
+    made = {o["metadata"]["name"] for o in worlds["staging"].of("ConfigMap")} | {"cricalgo-secrets"}
+    for owner, template in worlds["staging"].pods():
+        for volume in template["spec"].get("volumes", []):
+            source = volume.get("configMap") or volume.get("secret")
+            if source:
+                name = source.get("name") or source.get("secretName")
+                assert name in made or source.get("optional") is True, f"{owner}: {name}"
+
+
 def test_connections_add_up_to_what_the_document_says(worlds):
     world = worlds["staging"]
     config = world.config()
