@@ -9,6 +9,7 @@ import hmac
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -22,16 +23,23 @@ import stack
 from harness import LOOPBACK, ROOT, check_ledger, deposit_body, wait_for
 
 SECRET, TOKEN, FLOWER = "compose-secret", "compose-token", "ops:compose-flower"
+ERC20_SECRET, ALCHEMY_KEY = "compose-erc20-secret", "compose-alchemy-key"
 # Eight senders with a pause stay below nginx's limit of 500 a second and client.
 SENDERS, PAUSE_S = 8, 0.02
 
 
 @pytest.fixture(scope="module")
 def compose(tmp_path_factory):
+    senders = tmp_path_factory.mktemp("senders")
+    shutil.copy(ROOT / "docs/sources/alchemy-address-activity.json", senders / "sources.json")
+    (senders / "alchemy.key").write_text(ALCHEMY_KEY + "\n")
     services = compose_runner.Compose(
         ROOT / "compose/docker-compose.staging.yml", tmp_path_factory.mktemp("compose"),
         {"POSTGRES_PASSWORD": "p", "WEBHOOK_SECRET": SECRET, "API_TOKEN": TOKEN,
-         "FLOWER_BASIC_AUTH": FLOWER, "DEPOSIT_MONITOR_INTERVAL": "0.5"},
+         "FLOWER_BASIC_AUTH": FLOWER, "DEPOSIT_MONITOR_INTERVAL": "0.5",
+         "WEBHOOK_CHAINS": "bep20,erc20", "WEBHOOK_SECRET_ERC20": ERC20_SECRET,
+         "SOURCES_FOLDER": str(senders), "WEBHOOK_SOURCES_FILE": "/etc/cricalgo/sources.json",
+         "ALCHEMY_SIGNING_KEY_FILE": "/etc/cricalgo/alchemy.key"},
         ["monitoring", "mixed"])
     try:
         services.up()
@@ -232,6 +240,21 @@ def test_the_clients_address_is_the_real_one(compose):
         {"X-Forwarded-For": "203.0.113.9", "X-Real-IP": "203.0.113.9"})
     assert status == 404  # no chain has that name
     assert logged(compose, "/api/v1/webhooks/forged")["client"] == LOOPBACK
+
+
+def test_further_senders_have_secrets_of_their_own(compose):
+    """What .env.example says of further chains and sources reaches the programs."""
+    def status(path, secret, header, body):
+        signature = hmac.new(secret.encode(), json.dumps(body).encode(), hashlib.sha256).hexdigest()
+        return Client(compose.port("nginx")).post("/api/v1/webhooks/" + path, body, {header: signature})[0]
+
+    body = deposit_body(new_user(compose.port("nginx")))
+    assert status("erc20", ERC20_SECRET, "X-Signature", body) == 202
+    assert status("erc20", SECRET, "X-Signature", body) == 401
+    assert status("bep20", ERC20_SECRET, "X-Signature", body) == 401
+    feed = {"type": "ADDRESS_ACTIVITY", "event": {"network": "ETH_MAINNET", "activity": []}}
+    assert status("alchemy", ALCHEMY_KEY, "X-Alchemy-Signature", feed) == 202
+    assert status("alchemy", SECRET, "X-Alchemy-Signature", feed) == 401
 
 
 def test_a_large_body_stops_at_nginx(compose):
