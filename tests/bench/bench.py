@@ -250,6 +250,52 @@ def bench_webhooks(folder):
     return table
 
 
+def one_webhook_run(folder, postgres, redis, script, program):
+    """Rate, p50 and p99 in ms, µs of CPU of the API and of PostgreSQL a webhook."""
+    harness.API = program
+    api = Api(folder, postgres.url(postgres.new_database()), redis.url(), HTTP_THREADS="70",
+              LOG_LEVEL="warning")
+    server = int((postgres.data / "postmaster.pid").read_text().split()[0])
+    pids = [api.process.pid], [server, *children(server)]
+    before = [cpu_seconds(p) for p in pids]
+    done = subprocess.run(["wrk", "-t2", "-c64", "-d3s", "-s", script,
+                           f"http://{harness.LOOPBACK}:{api.port}"],
+                          stdout=subprocess.PIPE, text=True, check=True)
+    pids[1][1:] = children(server)
+    used = [cpu_seconds(p) - b for p, b in zip(pids, before)]
+    words = [l for l in done.stdout.splitlines() if l.startswith("RESULT")][0].split()
+    requests, seconds, p50, p99, bad = map(float, words[1:])
+    assert bad == 0, done.stdout
+    api.stop()
+    return [requests / seconds, p50, p99, *(u / requests * 1e6 for u in used)]
+
+
+def bench_since(folder):
+    """Pairs, in turns: the neighbours on the machine change slower than they do."""
+    commit = os.environ["BENCH_SINCE"]
+    table = Table(f"Webhooks, this version beside {commit}",
+                  "The run of the table above, both versions in turns; medians of "
+                  f"{RUNS} pairs, the ratio the median of the pairs' ratios. "
+                  f"`BENCH_SINCE={commit} scripts/bench.sh since`.")
+    postgres = harness.Postgres(folder)
+    redis = harness.Redis(folder)
+    script = wrk_script(folder, harness.SECRET)
+    programs = {"ours": harness.API, "other": pathlib.Path(os.environ["BENCH_SINCE_API"])}
+    runs = {name: [] for name in programs}
+    for turn in range(RUNS):
+        for name in sorted(programs, reverse=turn % 2 == 1):
+            runs[name].append(one_webhook_run(folder, postgres, redis, script, programs[name]))
+    for at, (figure, digits) in enumerate([("webhooks_per_s", 0), ("p50_ms", 1), ("p99_ms", 1), ("api_cpu_us", 1),
+                                           ("postgres_cpu_us", 1)]):
+        ours, other = ([run[at] for run in runs[name]] for name in ("ours", "other"))
+        table.add(f"since_{figure}", f"{statistics.median(ours):.{digits}f}",
+                  f"{statistics.median(other):.{digits}f}",
+                  f"{statistics.median(a / b for a, b in zip(ours, other)):.2f}")
+    postgres.stop()
+    redis.stop()
+    return table
+
+
 def pgbench_single_rows(folder, postgres):
     database = postgres.new_database()
     postgres.sql(database, "CREATE TABLE one_row (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), "
@@ -580,6 +626,10 @@ BENCHES = {"codec": bench_codec, "drain": bench_drain, "webhooks": bench_webhook
            "rabbitmq": bench_rabbitmq}
 
 
+# What needs more than this tree.
+OTHERS = {"since": bench_since}
+
+
 def write_tables(tables):
     path = ROOT / "docs" / "benchmarks.md"
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True,
@@ -596,12 +646,12 @@ def write_tables(tables):
 def main():
     names = sys.argv[1:] or list(BENCHES)
     for name in names:
-        if name not in BENCHES:
-            sys.exit(f"bench: there is no '{name}'; there are: {' '.join(BENCHES)}")
+        if name not in {**BENCHES, **OTHERS}:
+            sys.exit(f"bench: there is no '{name}'; there are: {' '.join({**BENCHES, **OTHERS})}")
     tables = []
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            tables.append(BENCHES[name](folder))
+            tables.append({**BENCHES, **OTHERS}[name](folder))
     if set(names) == set(BENCHES):
         write_tables(tables)
 
