@@ -5,7 +5,7 @@
 DEPLOY_PACKAGES=(
   nginx-light prometheus prometheus-alertmanager prometheus-node-exporter
   openssl binutils shellcheck shfmt yamllint jq mandoc git ca-certificates
-  systemd
+  systemd sqlite3
 )
 NIGHTLY_PACKAGES=(etcd-server mmdebstrap lintian debhelper dpkg-dev strace)
 VENV_DEPLOY=$PWD/build-venv/deploy

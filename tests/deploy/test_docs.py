@@ -14,6 +14,7 @@ import pathlib
 import re
 import subprocess
 import urllib.parse
+import uuid
 
 import pytest
 import yaml
@@ -92,6 +93,12 @@ def runnable():
     return [b for b in blocks("sh") if not b.needs and not b.tested_by]
 
 
+def write_mapping(path, tx_hash):
+    path.write_text(json.dumps({"sources": [{
+        "name": "exchange", "signature": {"scheme": "hmac", "header": "X-Signature"}, "chains": ["bep20"],
+        "secrets_env": "EXCHANGE_KEY", "fields": {"tx_hash": tx_hash, "amount": "/amount"}}]}))
+
+
 @pytest.fixture(scope="module")
 def surroundings(tmp_path_factory):
     """The programs on real servers, and the variables that the documents name."""
@@ -99,22 +106,36 @@ def surroundings(tmp_path_factory):
     redis, postgres = harness.Redis(folder), harness.Postgres(folder)
     database = postgres.new_database()
     ledger, metrics = postgres.url(database), harness.free_port()
-    api = harness.Api(folder, ledger, redis.url(1), CELERY_RESULT_BACKEND=redis.url(2))
+    mapping = folder / "sources.json"
+    write_mapping(mapping, "/hash")
+    sources = {"WEBHOOK_SOURCES_FILE": mapping, "EXCHANGE_KEY": "exchange-key"}
+    api = harness.Api(folder, ledger, redis.url(1), CELERY_RESULT_BACKEND=redis.url(2), **sources)
     worker = harness.Worker(folder, ledger, redis.url(1), backend=redis.url(2),
                             METRICS_PORT=metrics).ready()
     user = api.register()
     assert api.webhook(harness.deposit_body(user))[0] == 202
     harness.wait_for(lambda: harness.states(ledger)["credited"] == 1, "a deposit is credited")
     api.get("/api/v1/transactions")
+    # A deposit that waits for a human, and a webhook that a better mapping understands.
+    first = harness.deposit_body(str(uuid.uuid4()))
+    conflict = [api.webhook({**first, "log_index": n})[1] for n in (1, 2)][1]
+    assert conflict["state"] == "conflict"
+    refused = api.webhook({"txid": "0xrenamed", "amount": "1"}, chain="exchange", secret="exchange-key")[1]
+    write_mapping(mapping, ["/hash", "/txid"])
+    (folder / "embedded").mkdir()
+    embedded = harness.Api(folder / "embedded", f"sqlite:///{folder}/embedded/ledger.db",
+                           f"filesystem://{folder}/embedded/spool")
+    embedded.webhook({"amount": "1"})
     url = f"http://{harness.LOOPBACK}:{api.port}"
     env = harness.plain_env(
         DATABASE_URL=ledger, CELERY_BROKER_URL=redis.url(1), API=url, STAGING_HOST=url,
         WORKER=f"http://{harness.LOOPBACK}:{metrics}", API_TOKEN=harness.TOKEN,
-        WEBHOOK_SECRET=harness.SECRET)
+        WEBHOOK_SECRET=harness.SECRET, TX_ID=conflict["tx_id"], INBOX_ID=refused["inbox_id"],
+        API_PID=api.process.pid, LEDGER=folder / "embedded/ledger.db", **sources)
     env["PATH"] = f"{harness.BUILD / 'api'}:{harness.BUILD / 'worker'}:{env['PATH']}"
     yield env
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        list(pool.map(lambda process: process.stop(), (api, worker)))
+        list(pool.map(lambda process: process.stop(), (api, worker, embedded)))
     for process in (redis, postgres):
         process.stop()
 
@@ -124,6 +145,10 @@ def test_a_block_of_commands_runs(block, surroundings, tmp_path):
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], env=surroundings,
                           cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
+    if "--replay" in block.text:
+        assert done.stdout.splitlines()[-1] == "1 replayed, 0 still refused"
+    if "FROM inbox WHERE outcome" in block.text:
+        assert "missing tx_hash or amount" in done.stdout.split("(1 row)")[1], "the same of SQLite"
     if "--check-ledger" in block.text:
         assert done.stdout.splitlines()[-1] == "1 deposits credited, 0 lost"
 
@@ -138,7 +163,8 @@ def test_a_wrong_command_would_fail(surroundings, tmp_path):
 def test_the_inventory_is_complete():
     """Every item that the Python rollout's users were promised has its section."""
     text = document_text("docs/troubleshooting.md")
-    assert re.findall(r"^### (\d+)\.", text, re.M) == [str(n) for n in range(1, 17)]
+    assert re.findall(r"^### (\d+)\.", text, re.M) == [str(n) for n in range(1, 22)]
+    assert text.index("### 16.") < text.index("## Webhooks") < text.index("### 17.")
     for section in re.split(r"^### ", text, flags=re.M)[1:]:
         assert "Good:" in section and "```" in section, section[:60]
     runbook = document_text("docs/runbook_prod_rollout.md")
