@@ -14,7 +14,7 @@
 #   scripts/test.sh chaos        leases, failpoints, 1,000 kills and 200 faults a broker
 #                                (T_CHAOS_KILLS, T_CHAOS_FAULTS)
 #   scripts/test.sh versions     Celery 5.3 to 5.6 as clients and as workers
-#   scripts/test.sh edge         10,000 hostile requests, 500 slow and 10,000 idle connections
+#   scripts/test.sh edge         100,000 hostile requests, 500 slow and 10,000 idle connections
 #   scripts/test.sh openapi      a thousand requests of each kind against openapi.json
 #   scripts/test.sh vectors      records the newest Celery and checks the codec against it
 #   scripts/test.sh fresh        the README's commands in a new Debian 12 folder

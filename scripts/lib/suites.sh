@@ -266,10 +266,10 @@ suite_openapi() {
     system_tests $ASAN_BUILD "not chaos" test_openapi.py --timeout 1800
 }
 
-# 10,000 generated webhooks, and 500 slow and 10,000 idle connections (minutes).
+# 100,000 generated webhooks, and 500 slow and 10,000 idle connections (minutes).
 suite_edge() {
   asan_build || return
-  T_HOSTILE=${T_HOSTILE:-10000} T_SEED=${T_SEED:-$RANDOM} \
+  T_HOSTILE=${T_HOSTILE:-100000} T_SEED=${T_SEED:-$RANDOM} \
     system_tests $ASAN_BUILD "not chaos" test_hostile.py --timeout 1800
   system_tests $ASAN_BUILD chaos test_front.py --timeout 1800
 }

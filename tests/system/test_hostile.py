@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Generated hostility: forged, replayed, smuggled and malformed webhooks, mixed with
 good ones. What was announced by its sender is in the ledger once, and nothing else.
-T_HOSTILE is how many (10,000 nightly), T_SEED repeats a run."""
+T_HOSTILE is how many, T_SEED repeats a run."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ import uuid
 import harness
 from harness import LOOPBACK, SECRET, wait_for
 
-COUNT = int(os.environ.get("T_HOSTILE", 600))
+COUNT = int(os.environ.get("T_HOSTILE", 10000))
 SEED = int(os.environ.get("T_SEED", random.randrange(2**32)))
 BTC = "another-chain-secret"
 
