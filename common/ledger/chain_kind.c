@@ -31,33 +31,48 @@ bool chain_kind_parse(struct celery_str name, enum chain_kind *ret)
     return false;
 }
 
-/* The migration of old rows knows the same names:
- * migrations/postgres/0007_identity.sql. */
+/* Names in use for chains; those of one network stand in one row. */
+static const struct {
+    enum chain_kind kind;
+    const char *names[4];
+} networks[] = {
+    {CHAIN_EVM, {"erc20", "eth", "ethereum"}},
+    {CHAIN_EVM, {"bep20", "bnb", "bsc"}},
+    {CHAIN_EVM, {"matic", "polygon"}},
+    {CHAIN_EVM, {"arbitrum"}},
+    {CHAIN_EVM, {"avalanche"}},
+    {CHAIN_EVM, {"base"}},
+    {CHAIN_EVM, {"optimism"}},
+    {CHAIN_BITCOIN, {"bitcoin", "btc"}},
+    {CHAIN_BITCOIN, {"bch"}},
+    {CHAIN_BITCOIN, {"doge", "dogecoin"}},
+    {CHAIN_BITCOIN, {"litecoin", "ltc"}},
+    {CHAIN_TRON, {"trc20", "tron", "trx"}},
+    {CHAIN_SOLANA, {"sol", "solana", "spl"}},
+};
+
+/* The row that has the name, or -1. */
+static int network_of(const char *chain)
+{
+    for (int row = 0; row < (int)(sizeof networks / sizeof networks[0]);
+         row++) {
+        for (int i = 0; i < 4 && networks[row].names[i] != NULL; i++) {
+            if (strcasecmp(networks[row].names[i], chain) == 0)
+                return row;
+        }
+    }
+    return -1;
+}
+
 enum chain_kind chain_kind_of(const char *chain)
 {
-    static const struct {
-        const char *name;
-        enum chain_kind kind;
-    } known[] = {
-        {"arbitrum", CHAIN_EVM},     {"avalanche", CHAIN_EVM},
-        {"base", CHAIN_EVM},         {"bep20", CHAIN_EVM},
-        {"bnb", CHAIN_EVM},          {"bsc", CHAIN_EVM},
-        {"erc20", CHAIN_EVM},        {"eth", CHAIN_EVM},
-        {"ethereum", CHAIN_EVM},     {"matic", CHAIN_EVM},
-        {"optimism", CHAIN_EVM},     {"polygon", CHAIN_EVM},
-        {"bch", CHAIN_BITCOIN},      {"bitcoin", CHAIN_BITCOIN},
-        {"btc", CHAIN_BITCOIN},      {"doge", CHAIN_BITCOIN},
-        {"dogecoin", CHAIN_BITCOIN}, {"litecoin", CHAIN_BITCOIN},
-        {"ltc", CHAIN_BITCOIN},      {"trc20", CHAIN_TRON},
-        {"tron", CHAIN_TRON},        {"trx", CHAIN_TRON},
-        {"sol", CHAIN_SOLANA},       {"solana", CHAIN_SOLANA},
-        {"spl", CHAIN_SOLANA},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcasecmp(known[i].name, chain) == 0)
-            return known[i].kind;
-    }
-    return CHAIN_OTHER;
+    int row = network_of(chain);
+    return row >= 0 ? networks[row].kind : CHAIN_OTHER;
+}
+
+bool chain_same_network(const char *a, const char *b)
+{
+    return network_of(a) >= 0 && network_of(a) == network_of(b);
 }
 
 static void copy(struct celery_str text, char *ret_text)
@@ -112,6 +127,19 @@ void chain_canonical_hash(enum chain_kind kind, struct celery_str text,
         copy_lower(digits, ret_text);
     else
         copy_prefixed(digits, ret_text);
+}
+
+void chain_hash_key(struct celery_str text, char *ret_text)
+{
+    struct celery_str digits = {0};
+    if (!hex_digits(text, &digits))
+        copy(text, ret_text);
+    else if (digits.len == HASH_DIGITS)
+        copy_lower(digits, ret_text);
+    else if (has_prefix(text))
+        copy_prefixed(digits, ret_text);
+    else
+        copy(text, ret_text);
 }
 
 /* BIP 173: one case, "1" between the readable part and the data. */

@@ -32,13 +32,21 @@ bool chain_kind_parse(struct celery_str name, enum chain_kind *ret);
  * that is not known CHAIN_OTHER. */
 enum chain_kind chain_kind_of(const char *chain);
 
+/* Are both names of one network, such as "eth" and "erc20"? */
+bool chain_same_network(const char *a, const char *b);
+
 /* The one spelling of a hash into ret_text, which has room for text.len + 3
  * bytes. Text of another form than the kind's stays as it is (hex behind 0x in
  * lower case): a webhook is not refused for the form of its hash. */
 void chain_canonical_hash(enum chain_kind kind, struct celery_str text,
                           char *ret_text);
 
-/* The same for an address. */
+/* What all spellings of a hash have in common, whatever the kind: 64 hexadecimal
+ * digits in lower case without 0x, others behind 0x in lower case. The key of a
+ * deposit; the ledgers make it of each row (tx_hash_key() of the schema). */
+void chain_hash_key(struct celery_str text, char *ret_text);
+
+/* chain_canonical_hash() for an address. */
 void chain_canonical_address(enum chain_kind kind, struct celery_str text,
                              char *ret_text);
 

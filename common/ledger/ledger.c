@@ -343,18 +343,6 @@ static enum celery_status read_cursor(const char *cursor,
     return CELERY_OK;
 }
 
-/* Of which chain a hash is, is not known when it is asked for. */
-static void spell_hash(const char *text, struct ledger_page *page)
-{
-    struct celery_str hash = {text, strlen(text)};
-    page->by_hash = true;
-    (void)snprintf(page->hashes[0], LEDGER_HASH_MAX, "%s", text);
-    if (hash.len >= LEDGER_HASH_MAX)
-        return; /* longer than any that is kept */
-    chain_canonical_hash(CHAIN_EVM, hash, page->hashes[1]);
-    chain_canonical_hash(CHAIN_BITCOIN, hash, page->hashes[2]);
-}
-
 enum celery_status ledger_transactions(struct ledger *ledger,
                                        const struct ledger_query *query,
                                        struct celery_buf *ret_json,
@@ -377,8 +365,14 @@ enum celery_status ledger_transactions(struct ledger *ledger,
         if (st != CELERY_OK)
             return st;
     }
-    if (query->tx_hash != NULL)
-        spell_hash(query->tx_hash, &page);
+    char key[LEDGER_HASH_MAX + 2];
+    if (query->tx_hash != NULL && strlen(query->tx_hash) < LEDGER_HASH_MAX) {
+        chain_hash_key(
+            (struct celery_str){query->tx_hash, strlen(query->tx_hash)}, key);
+        page.hash_key = key;
+    } else if (query->tx_hash != NULL) {
+        page.hash_key = query->tx_hash; /* longer than any that is kept */
+    }
     return ledger->driver->transactions(ledger->impl, &page, ret_json, err);
 }
 

@@ -131,11 +131,12 @@ struct ledger_ingested {
 
 enum ledger_outcome {
     LEDGER_STORED,  /* its deposits are in the ledger */
+    LEDGER_PARTIAL, /* some are, others in it are not for us */
     LEDGER_IGNORED, /* nothing in it is for us */
     LEDGER_REFUSED, /* not understood */
 };
 
-/* "stored", "ignored", "refused" */
+/* "stored", "partial", "ignored", "refused" */
 const char *ledger_outcome_name(enum ledger_outcome outcome);
 
 /* One webhook as the inbox keeps it; texts are borrowed. */
@@ -156,6 +157,7 @@ struct ledger_webhook {
 enum ledger_inbox_result {
     LEDGER_INBOX_NEW,
     LEDGER_INBOX_REPEATED, /* the same event or body: counted on its row */
+    LEDGER_INBOX_FAILED,   /* the ledger cannot hold it: nothing was kept */
     LEDGER_INBOX_REUSED,   /* the event id came with another body: the body is
                               kept as refused, its deposits are not taken */
 };
@@ -230,8 +232,9 @@ enum celery_status ledger_inbox_get(struct ledger *ledger, const char *inbox_id,
                                     bool *ret_found, struct celery_error *err)
     CELERY_MUST_CHECK;
 
-/* The ids of those not stored that came at or after since_us and after after_id
- * (NULL: from the first), oldest first, up to limit. */
+/* The ids of those not stored as a whole that came at or after since_us and after
+ * after_id (NULL: from the first), oldest first, up to limit; without those that
+ * used another's event id. */
 enum celery_status ledger_inbox_open(struct ledger *ledger, int64_t since_us,
                                      const char *after_id, size_t limit,
                                      char (*ret_ids)[LEDGER_ID_MAX],

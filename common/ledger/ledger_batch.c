@@ -70,4 +70,6 @@ void ledger_batch_fail(const struct ledger_batch *batch,
             (struct ledger_ingested){.result = LEDGER_INGEST_FAILED};
         batch->answers[i]->error = *why;
     }
+    for (size_t i = 0; i < batch->webhook_count; i++)
+        batch->webhook_answers[i].result = LEDGER_INBOX_FAILED;
 }

@@ -33,7 +33,7 @@ void ledger_batch_of_deposits(struct ledger_batch *batch,
 bool ledger_batch_part(const struct ledger_batch *batch, size_t n,
                        struct ledger_batch *ret);
 
-/* Every deposit of the batch failed for this reason. */
+/* Every deposit and webhook of the batch failed for this reason. */
 void ledger_batch_fail(const struct ledger_batch *batch,
                        const struct celery_error *why);
 

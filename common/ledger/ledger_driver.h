@@ -22,16 +22,12 @@ struct ledger_sweep {
     size_t limit;
 };
 
-/* How kinds of chains spell one hash: as it is, with 0x, without. */
-enum { LEDGER_SPELLINGS = 3 };
-
 /* A ledger_query whose cursor was read: rows older than (before_us, before_id)
  * when before_id is not "". */
 struct ledger_page {
-    const char *user_id; /* NULL: any; so state */
+    const char *user_id; /* NULL: any; so state and hash_key */
     const char *state;
-    bool by_hash; /* one of hashes */
-    char hashes[LEDGER_SPELLINGS][LEDGER_HASH_MAX];
+    const char *hash_key; /* chain_hash_key() */
     int64_t before_us;
     char before_id[LEDGER_ID_MAX];
     int limit;

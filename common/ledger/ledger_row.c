@@ -38,6 +38,7 @@ bool ledger_state_parse(const char *name, enum ledger_state *ret)
 
 static const char *const outcome_names[] = {
     [LEDGER_STORED] = "stored",
+    [LEDGER_PARTIAL] = "partial",
     [LEDGER_IGNORED] = "ignored",
     [LEDGER_REFUSED] = "refused",
 };

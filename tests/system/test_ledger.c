@@ -620,19 +620,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("ledger");
     TCase *tcase = tcase_create("ledger");
-    tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, scenario, 0, SCENARIOS * KINDS);
     tcase_add_loop_test(tcase, many_instances_may_start_at_once, 0, KINDS);
     tcase_add_test(tcase, urls_are_judged);
     tcase_add_test(tcase,
                    an_unreachable_database_is_retryable_and_keeps_its_password);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return world_run(tcase, "ledger");
 }

@@ -99,5 +99,42 @@ START_TEST(a_chain_name_says_its_kind)
 }
 END_TEST
 
+static void key_of(enum chain_kind kind, struct celery_str text, char *ret_text)
+{
+    (void)kind;
+    chain_hash_key(text, ret_text);
+}
+
+START_TEST(the_key_of_a_hash_is_one_for_every_kind)
+{
+    static const struct spelling cases[] = {
+        {CHAIN_OTHER, "0x" HASH, HASH},  {CHAIN_OTHER, UPPER, HASH},
+        {CHAIN_OTHER, "0X" UPPER, HASH}, {CHAIN_OTHER, "0xABC", "0xabc"},
+        {CHAIN_OTHER, "ABC", "ABC"},     {CHAIN_OTHER, "0x", "0x"},
+        {CHAIN_OTHER, "0xG", "0xG"},
+    };
+    check(cases, sizeof cases / sizeof cases[0], key_of);
+    for (int kind = 0; kind < CHAIN_KIND_COUNT; kind++) {
+        char spelt[128];
+        char key[128];
+        chain_canonical_hash((enum chain_kind)kind, slice("0x" HASH), spelt);
+        chain_hash_key(slice(spelt), key);
+        ck_assert_str_eq(key, HASH);
+    }
+}
+END_TEST
+
+START_TEST(names_of_one_network_are_known)
+{
+    ck_assert(chain_same_network("eth", "ERC20"));
+    ck_assert(chain_same_network("bsc", "bep20"));
+    ck_assert(chain_same_network("trc20", "tron"));
+    ck_assert(!chain_same_network("eth", "bsc"));
+    ck_assert(!chain_same_network("bitcoin", "litecoin"));
+    ck_assert(!chain_same_network("monero", "monero2"));
+}
+END_TEST
+
 UNIT_MAIN("chain_kind", a_hash_has_one_spelling, an_address_has_one_spelling,
-          a_chain_name_says_its_kind)
+          the_key_of_a_hash_is_one_for_every_kind,
+          names_of_one_network_are_known, a_chain_name_says_its_kind)

@@ -9,7 +9,8 @@
 #include "ledger/postgres/pg_ledger.h"
 
 static const double statement_timeout_default_s = 10.0;
-static const double migrate_timeout_s = 300.0;
+/* A step may have to write a large table anew. */
+static const double migrate_timeout_s = 3600.0;
 
 static enum celery_status pg_open(const struct ledger_options *options,
                                   const struct url *url, void **ret_impl,
@@ -50,8 +51,10 @@ static enum celery_status apply_locked(struct pg_conn *conn,
     PGresult *result = NULL;
     enum celery_status st = pg_do(
         conn,
-        "BEGIN; SET LOCAL statement_timeout = 300000;"
+        "BEGIN; SET LOCAL statement_timeout = 3600000;"
         "SELECT pg_advisory_xact_lock(4847103310237);"
+        /* Who waits for a table lets nobody else near it. */
+        "SET LOCAL lock_timeout = 10000;"
         "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY"
         " KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT"
         " now())",

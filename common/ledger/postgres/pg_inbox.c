@@ -63,8 +63,8 @@ enum celery_status pg_inbox_open(void *impl, const struct ledger_since *since,
     pg_add_int(&params, (int64_t)since->limit);
     enum celery_status st = pg_run(
         impl,
-        "SELECT id FROM inbox WHERE outcome <> 'stored' AND received_at "
-        ">= " FROM_US(
+        "SELECT id FROM inbox WHERE outcome <> 'stored'"
+        " AND substr(key, 1, 5) <> 'used:'::bytea AND received_at >= " FROM_US(
             "$1") " AND ($2::uuid IS NULL OR (received_at, id) > (SELECT"
                   " a.received_at, a.id FROM inbox a WHERE a.id = $2::uuid))"
                   " ORDER BY received_at, id LIMIT $3::bigint",

@@ -215,6 +215,8 @@ static void read_answers(const struct ledger_batch *batch,
     (void)celery_fail(&why, CELERY_IO,
                       "the database did not answer for this deposit");
     ledger_batch_fail(batch, &why);
+    for (size_t i = 0; i < batch->webhook_count; i++)
+        batch->webhook_answers[i].result = LEDGER_INBOX_NEW;
     for (int row = 0; row < PQntuples(result); row++) {
         int64_t item = pg_int(result, row, 0);
         if (item < 0)

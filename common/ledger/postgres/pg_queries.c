@@ -94,10 +94,7 @@ enum celery_status pg_transactions(void *impl, const struct ledger_page *page,
     bool older = page->before_id[0] != '\0';
     pg_add_text(&params, page->user_id);
     pg_add_text(&params, page->state);
-    pg_begin_array(&params, PG_TEXTS);
-    for (size_t i = 0; i < LEDGER_SPELLINGS && page->by_hash; i++)
-        pg_put_text(&params, page->hashes[i]);
-    pg_end_array(&params);
+    pg_add_text(&params, page->hash_key);
     pg_add_int(&params, page->before_us);
     pg_add_text(&params, older ? page->before_id : NULL);
     pg_add_int(&params, page->limit + 1);
@@ -106,7 +103,7 @@ enum celery_status pg_transactions(void *impl, const struct ledger_page *page,
                "SELECT " ROW_COLUMNS " FROM transactions"
                " WHERE ($1::uuid IS NULL OR user_id = $1::uuid)"
                " AND ($2::text IS NULL OR state = $2::text)"
-               " AND ($3::text[] = '{}' OR canonical_hash = ANY ($3::text[]))"
+               " AND ($3::text IS NULL OR canonical_hash = $3::text)"
                " AND ($5::uuid IS NULL OR (created_at, tx_id) <"
                "  (timestamptz 'epoch' + interval '1 microsecond' * $4::bigint,"
                "   $5::uuid))"

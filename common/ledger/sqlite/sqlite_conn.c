@@ -15,8 +15,8 @@
 #include "base/lock.h"
 #include "base/random_id.h"
 #include "base/xalloc.h"
+#include "ledger/sqlite/sqlite_address.h"
 #include "ledger/sqlite/sqlite_decimal.h"
-#include "ledger/sqlite/sqlite_hash.h"
 
 enum {
     BUSY_TIMEOUT_MS = 5000,
@@ -148,7 +148,7 @@ static enum celery_status conn_open(const char *path, bool writes,
     if (rc == SQLITE_OK)
         rc = sqlite_decimal_register(conn->db);
     if (rc == SQLITE_OK)
-        rc = sqlite_hash_register(conn->db);
+        rc = sqlite_address_register(conn->db);
     if (rc == SQLITE_OK && !writes)
         rc = sqlite3_exec(conn->db, "PRAGMA query_only = ON", NULL, NULL, NULL);
     if (rc != SQLITE_OK) {

@@ -43,27 +43,47 @@ static enum celery_status insert(struct sqlite_conn *conn,
     return sqlite_step_done(conn, stmt, err);
 }
 
-/* The row of that key; *ret_same: with the same body. */
+/* The row that has a webhook's key. */
+struct found {
+    bool found;
+    bool same;  /* with the same body */
+    bool taken; /* something of it is in the ledger */
+    char id[LEDGER_ID_MAX];
+};
+
 static enum celery_status find(struct sqlite_conn *conn, const char *source,
                                const struct ledger_inbox_key *key,
-                               char ret_id[LEDGER_ID_MAX], bool *ret_found,
-                               bool *ret_same, struct celery_error *err)
+                               struct found *ret, struct celery_error *err)
 {
-    static const char sql[] = "SELECT id, digest = ?3 FROM inbox"
-                              " WHERE source = ?1 AND key = ?2";
+    static const char sql[] =
+        "SELECT id, digest = ?3, outcome IN ('stored', 'partial') FROM inbox"
+        " WHERE source = ?1 AND key = ?2";
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, source);
     sqlite_bind_blob(stmt, 2, (struct celery_str){key->bytes, key->len});
     sqlite_bind_blob(stmt, 3,
                      (struct celery_str){(const char *)key->digest,
                                          sizeof key->digest});
-    enum celery_status st = sqlite_step_row(conn, stmt, ret_found, err);
-    if (st != CELERY_OK || !*ret_found)
+    enum celery_status st = sqlite_step_row(conn, stmt, &ret->found, err);
+    if (st != CELERY_OK || !ret->found)
         return st;
-    sqlite_copy(stmt, 0, ret_id, LEDGER_ID_MAX);
-    *ret_same = sqlite3_column_int(stmt, 1) != 0;
+    sqlite_copy(stmt, 0, ret->id, sizeof ret->id);
+    ret->same = sqlite3_column_int(stmt, 1) != 0;
+    ret->taken = sqlite3_column_int(stmt, 2) != 0;
     (void)sqlite3_reset(stmt);
     return CELERY_OK;
+}
+
+/* Nothing was taken of that one: another body may stand for the event. */
+static enum celery_status give_up_key(struct sqlite_conn *conn,
+                                      const char *inbox_id,
+                                      struct celery_error *err)
+{
+    static const char sql[] =
+        "UPDATE inbox SET key = randomblob(24) WHERE id = ?1";
+    sqlite3_stmt *stmt = sqlite_statement(conn, sql);
+    sqlite_bind(stmt, 1, inbox_id);
+    return sqlite_step_done(conn, stmt, err);
 }
 
 /* The body that came under a used id is kept, under a key of its own. */
@@ -74,8 +94,7 @@ static enum celery_status put_reused(struct sqlite_conn *conn,
 {
     struct ledger_webhook kept = *webhook;
     struct ledger_inbox_key key;
-    bool found = false;
-    bool same = false;
+    struct found known = {.found = false};
     ledger_inbox_key(webhook, &key);
     memcpy(key.bytes, "used:", 5);
     memcpy(key.bytes + 5, key.digest, sizeof key.digest);
@@ -85,8 +104,8 @@ static enum celery_status put_reused(struct sqlite_conn *conn,
     kept.field = NULL;
     enum celery_status st = insert(conn, &kept, &key, err);
     if (st == CELERY_OK)
-        st = find(conn, webhook->source, &key, ret->inbox_id, &found, &same,
-                  err);
+        st = find(conn, webhook->source, &key, &known, err);
+    memcpy(ret->inbox_id, known.id, sizeof ret->inbox_id);
     ret->result = LEDGER_INBOX_REUSED;
     return st;
 }
@@ -97,17 +116,21 @@ enum celery_status sqlite_inbox_put(struct sqlite_conn *conn,
                                     struct celery_error *err)
 {
     struct ledger_inbox_key key;
-    bool found = false;
-    bool same = false;
+    struct found known = {.found = false};
     ledger_inbox_key(webhook, &key);
-    enum celery_status st =
-        find(conn, webhook->source, &key, ret->inbox_id, &found, &same, err);
+    enum celery_status st = find(conn, webhook->source, &key, &known, err);
     if (st != CELERY_OK)
         return st;
-    if (found && !same)
+    if (known.found && !known.same && known.taken)
         return put_reused(conn, webhook, ret, err);
-    ret->result = found ? LEDGER_INBOX_REPEATED : LEDGER_INBOX_NEW;
-    return insert(conn, webhook, &key, err);
+    if (known.found && !known.same) {
+        st = give_up_key(conn, known.id, err);
+        known.found = false;
+    }
+    if (known.found)
+        memcpy(ret->inbox_id, known.id, sizeof ret->inbox_id);
+    ret->result = known.found ? LEDGER_INBOX_REPEATED : LEDGER_INBOX_NEW;
+    return st == CELERY_OK ? insert(conn, webhook, &key, err) : st;
 }
 
 static void write_ids(const struct ledger_ingested *deposits, size_t count,
@@ -185,6 +208,7 @@ enum celery_status sqlite_inbox_open(void *impl,
 {
     static const char sql[] =
         "SELECT id FROM inbox WHERE outcome <> 'stored' AND received_at >= ?1"
+        " AND substr(CAST(key AS TEXT), 1, 5) <> 'used:'"
         " AND (?2 IS NULL OR (received_at, id) > (SELECT received_at, id"
         "  FROM inbox WHERE id = ?2)) ORDER BY received_at, id LIMIT ?3";
     struct sqlite_conn *conn = NULL;

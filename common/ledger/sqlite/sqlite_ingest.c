@@ -10,11 +10,20 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/random_id.h"
+#include "ledger/chain_kind.h"
 #include "ledger/sqlite/sqlite_ledger.h"
 
 static const char *null_if_empty(const char *text)
 {
     return text[0] != '\0' ? text : NULL;
+}
+
+/* tx_hash has room for the key: it is never longer. */
+static void hash_key(const struct ledger_deposit *row,
+                     char ret[LEDGER_HASH_MAX])
+{
+    chain_hash_key((struct celery_str){row->tx_hash, strlen(row->tx_hash)},
+                   ret);
 }
 
 /* --- the audit log --------------------------------------------------------- */
@@ -65,6 +74,7 @@ static void bind_identity(sqlite3_stmt *stmt, const struct ledger_deposit *row,
     sqlite_bind(stmt, 3, row->tx_hash);
     sqlite_bind_number(stmt, 4, row->log_index);
     sqlite_bind_number(stmt, 7, row->index_stable);
+    sqlite_bind_number(stmt, 20, row->takes_back);
 }
 
 static void bind_story(sqlite3_stmt *stmt, const struct ledger_deposit *row,
@@ -88,14 +98,19 @@ static enum celery_status insert(struct sqlite_conn *conn,
                                  const char *inbox_id, struct celery_error *err)
 {
     static const char sql[] =
-        "INSERT INTO transactions (tx_id, chain, tx_hash, canonical_hash,"
-        " log_index, index_known, index_stable, amount, currency, state,"
+        "INSERT INTO transactions (tx_id, chain, tx_hash, log_index,"
+        " index_known, index_stable, taken_back, amount, currency, state,"
         " user_id, to_address, confirmations, confirmations_required,"
         " block_number, provider_status, conflict_reason, metadata, inbox_id,"
         " traceparent, created_at)"
-        " VALUES (?1, ?2, ?3, ?3, ?4, ?4 >= 0, ?7, ?5, ?6, iif(?14 IS NULL,"
-        " 'received', 'conflict'), ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
-        " ?17, ?18)";
+        " VALUES (?1, ?2, ?3, iif(?4 >= 0, ?4, COALESCE((SELECT"
+        "  min(log_index) - 1 FROM transactions"
+        "  WHERE canonical_hash = ?19 AND chain = ?2 AND key_collides = 0"
+        "  AND log_index < 0), -1)), ?4 >= 0, ?7, ?20, ?5, ?6,"
+        " iif(?14 IS NULL, 'received', 'conflict'), ?8, ?9, ?10, ?11, ?12,"
+        " ?13, ?14, ?15, ?16, ?17, ?18)";
+    char key[LEDGER_HASH_MAX];
+    hash_key(row, key);
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     bind_identity(stmt, row, tx_id);
     sqlite_bind(stmt, 5, row->amount);
@@ -103,6 +118,7 @@ static enum celery_status insert(struct sqlite_conn *conn,
     sqlite_bind_id(stmt, 8, row->user_id);
     bind_story(stmt, row, reason);
     sqlite_bind(stmt, 16, inbox_id);
+    sqlite_bind(stmt, 19, key);
     return sqlite_step_done(conn, stmt, err);
 }
 
@@ -115,12 +131,18 @@ static enum celery_status is_possible_duplicate(
     static const char sql[] =
         "SELECT 1 FROM transactions WHERE chain = ?1 AND canonical_hash = ?2"
         " AND key_collides = 0 AND log_index <> ?3 AND amount = ?4"
-        " AND COALESCE(lower(to_address) = lower(?5), 1)"
-        " AND COALESCE(user_id = ?6, 1) AND NOT (index_stable AND ?7)"
+        " AND may_be_same_address(to_address, ?5)"
+        " AND COALESCE(user_id = ?6, 1)"
+        " AND NOT (index_stable AND ?7 AND NOT taken_back"
+        "  AND COALESCE(block_number = ?8, 1))"
         " AND state NOT IN ('rejected', 'reversed') LIMIT 1";
+    char key[LEDGER_HASH_MAX];
+    hash_key(row, key);
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, row->chain);
-    sqlite_bind(stmt, 2, row->tx_hash);
+    sqlite_bind(stmt, 2, key);
+    if (row->block_number >= 0)
+        sqlite_bind_number(stmt, 8, row->block_number);
     sqlite_bind_number(stmt, 3, row->log_index);
     sqlite_bind(stmt, 4, row->amount);
     sqlite_bind(stmt, 5, row->to_address);
@@ -171,8 +193,9 @@ struct known {
     bool without_address;
 };
 
-/* An index that is not told is also that of an old row which may not have been
- * told one. */
+/* An index that is not told is below 0, one number for each address that is
+ * another's for sure; it is also that of an old row which may not have been told
+ * one. */
 static enum celery_status find_known(struct sqlite_conn *conn,
                                      const struct ledger_deposit *row,
                                      struct known *ret,
@@ -184,13 +207,19 @@ static enum celery_status find_known(struct sqlite_conn *conn,
         " confirmations_required, next_enqueue_at IS NULL, traceparent,"
         " conflict_reason, to_address IS NULL"
         " FROM transactions WHERE chain = ?1 AND canonical_hash = ?2"
-        " AND key_collides = 0 AND (log_index = ?3"
-        "  OR (?3 = -1 AND log_index = 0 AND index_known IS NULL))"
-        " ORDER BY log_index = ?3 DESC LIMIT 1";
+        " AND key_collides = 0 AND ((?3 >= 0 AND log_index = ?3)"
+        "  OR (?3 < 0 AND (log_index < 0"
+        "   OR (log_index = 0 AND index_known IS NULL))"
+        "   AND may_be_same_address(to_address, ?4)))"
+        " ORDER BY COALESCE(lower(to_address) = lower(?4), 0) DESC,"
+        "  log_index DESC LIMIT 1";
+    char key[LEDGER_HASH_MAX];
+    hash_key(row, key);
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, row->chain);
-    sqlite_bind(stmt, 2, row->tx_hash);
+    sqlite_bind(stmt, 2, key);
     sqlite_bind_number(stmt, 3, row->log_index);
+    sqlite_bind(stmt, 4, row->to_address);
     enum celery_status st = sqlite_step_row(conn, stmt, ret_found, err);
     if (st != CELERY_OK || !*ret_found)
         return st;
@@ -208,6 +237,39 @@ static enum celery_status find_known(struct sqlite_conn *conn,
     ret->without_address = sqlite3_column_int(stmt, 10) != 0;
     (void)sqlite3_reset(stmt);
     return CELERY_OK;
+}
+
+/* A transfer is often told of before it has an index, as pending. The one row that
+ * still waits for confirmations then takes the index over. */
+static enum celery_status adopt(struct sqlite_conn *conn,
+                                const struct ledger_deposit *row,
+                                bool *ret_adopted, struct celery_error *err)
+{
+    static const char sql[] =
+        "UPDATE transactions SET log_index = ?3, index_known = 1,"
+        " index_stable = ?7 WHERE tx_id = (SELECT iif(count(*) = 1,"
+        "  max(tx_id), NULL) FROM transactions WHERE chain = ?1"
+        "  AND canonical_hash = ?2 AND key_collides = 0 AND log_index < 0)"
+        " AND state IN ('received', 'awaiting_confirmations')"
+        " AND confirmations < confirmations_required AND amount = ?4"
+        " AND may_be_same_address(to_address, ?5)"
+        " AND COALESCE(user_id = ?6, 1)";
+    char key[LEDGER_HASH_MAX];
+    *ret_adopted = false;
+    if (row->log_index < 0)
+        return CELERY_OK;
+    hash_key(row, key);
+    sqlite3_stmt *stmt = sqlite_statement(conn, sql);
+    sqlite_bind(stmt, 1, row->chain);
+    sqlite_bind(stmt, 2, key);
+    sqlite_bind_number(stmt, 3, row->log_index);
+    sqlite_bind(stmt, 4, row->amount);
+    sqlite_bind(stmt, 5, row->to_address);
+    sqlite_bind_id(stmt, 6, row->user_id);
+    sqlite_bind_number(stmt, 7, row->index_stable);
+    enum celery_status st = sqlite_step_done(conn, stmt, err);
+    *ret_adopted = st == CELERY_OK && sqlite_changed(conn) == 1;
+    return st;
 }
 
 static void add_name(struct ledger_ingested *ret, const char *name)
@@ -337,9 +399,11 @@ static enum celery_status contradict(struct sqlite_conn *conn,
                                      struct celery_error *err)
 {
     static const char sql[] =
-        "UPDATE transactions SET state = 'conflict', conflict_reason = ?2"
-        " WHERE tx_id = ?1 AND state IN ('received', 'unmatched',"
-        "  'awaiting_confirmations')";
+        "UPDATE transactions SET taken_back = 1, conflict_reason ="
+        " iif(state IN ('received', 'unmatched', 'awaiting_confirmations'), ?2,"
+        "  conflict_reason),"
+        " state = iif(state IN ('received', 'unmatched',"
+        "  'awaiting_confirmations'), 'conflict', state) WHERE tx_id = ?1";
     ret->result = LEDGER_INGEST_DUPLICATE;
     (void)snprintf(ret->detail, sizeof ret->detail, "%s", "status");
     if (ret->state == LEDGER_CONFLICT || ret->state == LEDGER_REJECTED)
@@ -360,7 +424,8 @@ static enum celery_status contradict(struct sqlite_conn *conn,
     sqlite_bind(stmt, 1, ret->tx_id);
     sqlite_bind(stmt, 2, row->conflict_reason);
     st = sqlite_step_done(conn, stmt, err);
-    if (st == CELERY_OK && sqlite_changed(conn) == 1)
+    if (st == CELERY_OK && ret->state != LEDGER_CREDITED
+        && ret->state != LEDGER_REVERSED)
         ret->state = LEDGER_CONFLICT;
     return st;
 }
@@ -374,7 +439,12 @@ static enum celery_status ingest_deposit(struct sqlite_conn *conn,
     struct known known = {0};
     bool found = false;
     *ret = (struct ledger_ingested){0};
+    bool adopted = false;
     enum celery_status st = find_known(conn, row, &known, ret, &found, err);
+    if (st == CELERY_OK && !found)
+        st = adopt(conn, row, &adopted, err);
+    if (st == CELERY_OK && adopted)
+        st = find_known(conn, row, &known, ret, &found, err);
     if (st != CELERY_OK)
         return st;
     if (!found)
@@ -390,52 +460,69 @@ static enum celery_status ingest_deposit(struct sqlite_conn *conn,
 
 /* --- a batch ------------------------------------------------------------------ */
 
-static bool is_taken(const struct ledger_batch *batch, size_t i)
+static enum celery_status ingest_deposits(struct sqlite_conn *conn,
+                                          const struct ledger_batch *batch,
+                                          const char *inbox_id,
+                                          struct celery_error *err)
 {
-    int32_t n = batch->webhook_of[i];
-    return n == 0
-        || batch->webhook_answers[n - 1].result != LEDGER_INBOX_REUSED;
+    for (size_t i = 0; i < batch->count; i++) {
+        enum celery_status st =
+            ingest_deposit(conn, batch->deposits[i], inbox_id,
+                           batch->answers[i], err);
+        if (st != CELERY_OK)
+            return st;
+    }
+    return CELERY_OK;
+}
+
+/* One webhook with its deposits, or one deposit of none. */
+static enum celery_status ingest_part(struct sqlite_conn *conn,
+                                      const struct ledger_batch *part,
+                                      struct celery_error *err)
+{
+    if (part->webhook_count == 0)
+        return ingest_deposits(conn, part, NULL, err);
+    struct ledger_webhook_answer *answer = part->webhook_answers;
+    enum celery_status st = sqlite_inbox_put(conn, part->webhooks, answer, err);
+    if (st != CELERY_OK || answer->result == LEDGER_INBOX_REUSED)
+        return st;
+    st = ingest_deposits(conn, part, answer->inbox_id, err);
+    return st == CELERY_OK
+             ? sqlite_inbox_link(conn, part->webhooks, answer, err)
+             : st;
+}
+
+/* Under a savepoint; what is the data's own fault is no error. */
+static enum celery_status ingest_guarded(struct sqlite_conn *conn,
+                                         const struct ledger_batch *part,
+                                         struct celery_error *err)
+{
+    struct celery_error why = {0};
+    enum celery_status st = sqlite_script(conn, "SAVEPOINT webhook", err);
+    if (st != CELERY_OK)
+        return st;
+    st = ingest_part(conn, part, &why);
+    if (st == CELERY_OK)
+        return sqlite_script(conn, "RELEASE webhook", err);
+    if (st != CELERY_CONFLICT) {
+        if (err != NULL)
+            *err = why;
+        return st;
+    }
+    ledger_batch_fail(part, &why);
+    return sqlite_script(conn, "ROLLBACK TO webhook; RELEASE webhook", err);
 }
 
 static enum celery_status ingest_batch(struct sqlite_conn *conn,
                                        const struct ledger_batch *batch,
                                        struct celery_error *err)
 {
-    for (size_t i = 0; i < batch->webhook_count; i++) {
-        enum celery_status st =
-            sqlite_inbox_put(conn, &batch->webhooks[i],
-                             &batch->webhook_answers[i], err);
-        if (st != CELERY_OK)
-            return st;
-    }
-    for (size_t i = 0; i < batch->count; i++) {
-        struct celery_error why = {0};
-        if (!is_taken(batch, i))
-            continue;
-        int32_t n = batch->webhook_of[i];
-        enum celery_status st =
-            ingest_deposit(conn, batch->deposits[i],
-                           n > 0 ? batch->webhook_answers[n - 1].inbox_id
-                                 : NULL,
-                           batch->answers[i], &why);
-        if (st == CELERY_CONFLICT) {
-            *batch->answers[i] =
-                (struct ledger_ingested){.result = LEDGER_INGEST_FAILED};
-            batch->answers[i]->error = why;
-        } else if (st != CELERY_OK) {
-            if (err != NULL)
-                *err = why;
-            return st;
-        }
-    }
-    for (size_t i = 0; i < batch->webhook_count; i++) {
-        enum celery_status st =
-            sqlite_inbox_link(conn, &batch->webhooks[i],
-                              &batch->webhook_answers[i], err);
-        if (st != CELERY_OK)
-            return st;
-    }
-    return CELERY_OK;
+    struct ledger_batch part;
+    enum celery_status st = CELERY_OK;
+    for (size_t i = 0; st == CELERY_OK && ledger_batch_part(batch, i, &part);
+         i++)
+        st = ingest_guarded(conn, &part, err);
+    return st;
 }
 
 enum celery_status sqlite_ingest(void *impl, const struct ledger_batch *batch,

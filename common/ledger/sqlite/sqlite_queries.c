@@ -68,18 +68,14 @@ static sqlite3_stmt *bind_page(struct sqlite_conn *conn,
     static const char sql[] =
         "SELECT " ROW_COLUMNS " FROM transactions"
         " WHERE (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR state = ?2)"
-        " AND (?3 IS NULL OR canonical_hash IN (?3, ?7, ?8))"
+        " AND (?3 IS NULL OR canonical_hash = ?3)"
         " AND (?5 IS NULL OR (created_at, tx_id) < (?4, ?5))"
         " ORDER BY created_at DESC, tx_id DESC LIMIT ?6";
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     if (page->user_id != NULL)
         sqlite_bind_id(stmt, 1, page->user_id);
     sqlite_bind(stmt, 2, page->state);
-    if (page->by_hash) {
-        sqlite_bind(stmt, 3, page->hashes[0]);
-        sqlite_bind(stmt, 7, page->hashes[1]);
-        sqlite_bind(stmt, 8, page->hashes[2]);
-    }
+    sqlite_bind(stmt, 3, page->hash_key);
     sqlite_bind_number(stmt, 4, page->before_us);
     sqlite_bind_id(stmt, 5, page->before_id);
     sqlite_bind_number(stmt, 6, page->limit + 1);

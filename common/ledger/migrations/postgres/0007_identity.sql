@@ -2,56 +2,75 @@
 -- hash, indexes that are not known, the inbox of webhooks, the exit of a
 -- conflict.
 
--- The one spelling of a hash, by what chains of that name usually are; the same
--- rules as common/ledger/chain_kind.c. Only old rows and old programs need it:
--- newer ones send the hash in this form already.
-CREATE FUNCTION canonical_tx_hash(p_chain text, p_hash text)
+-- What two spellings of one hash have in common, whatever the kind of the chain:
+-- 64 hexadecimal digits in lower case without 0x, other digits behind 0x in lower
+-- case. Which of the spellings is shown is the kind's business
+-- (common/ledger/chain_kind.c); which rows are one deposit must not change with a
+-- setting.
+CREATE FUNCTION tx_hash_key(p_hash text)
 RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE
-        WHEN lower(p_chain) IN ('sol', 'solana', 'spl')
-             OR p_hash !~ '^(0[xX])?[0-9a-fA-F]+$' THEN p_hash
-        WHEN length(h) = 64 AND lower(p_chain) IN ('arbitrum', 'avalanche',
-             'base', 'bep20', 'bnb', 'bsc', 'erc20', 'eth', 'ethereum',
-             'matic', 'optimism', 'polygon') THEN '0x' || h
-        WHEN length(h) = 64 THEN h
-        WHEN p_hash ~ '^0[xX]' THEN '0x' || h
-        ELSE p_hash END
-      FROM lower(regexp_replace(p_hash, '^0[xX]', '')) AS h
+    SELECT CASE WHEN p_hash ~ '^(0[xX])?[0-9a-fA-F]{64}$'
+                THEN lower(right(p_hash, 64))
+                WHEN p_hash ~ '^0[xX][0-9a-fA-F]+$' THEN lower(p_hash)
+                ELSE p_hash END
 $$;
 
+-- Two addresses that are told may be one: equal but for case, or one in
+-- hexadecimal digits and one in another form. What is not told may be anything.
+CREATE FUNCTION may_be_same_address(a text, b text)
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT COALESCE(lower(a) = lower(b)
+                    OR (a ~ '^(0[xX])?[0-9a-fA-F]+$')
+                       <> (b ~ '^(0[xX])?[0-9a-fA-F]+$'), true)
+$$;
+
+-- One rewriting of the table, which makes its indexes anew as well: the one that
+-- is dropped is not among them, its place takes the one on the canonical hash.
+-- What called for it by name is replaced below.
+ALTER TABLE transactions DROP CONSTRAINT uq_transactions_key;
 ALTER TABLE transactions
-    ADD COLUMN canonical_hash text,
+    ADD COLUMN canonical_hash text
+        GENERATED ALWAYS AS (tx_hash_key(tx_hash)) STORED,
     -- Another old row has the same key in another spelling; that one is found.
     ADD COLUMN key_collides boolean NOT NULL DEFAULT false,
     -- NULL: a row from before, whose index 0 may mean that none was given.
     ADD COLUMN index_known boolean,
     ADD COLUMN index_stable boolean NOT NULL DEFAULT false,
+    ADD COLUMN taken_back boolean NOT NULL DEFAULT false,
     ADD COLUMN resolution text, -- what a human said of a conflict
-    ADD COLUMN inbox_id uuid;   -- the webhook that made the row
-
-UPDATE transactions SET canonical_hash = canonical_tx_hash(chain, tx_hash);
--- Of rows with one key the credited one is found, else the oldest.
-UPDATE transactions t SET key_collides = true
-  FROM (SELECT tx_id, row_number() OVER (
-                   PARTITION BY chain, canonical_hash, log_index
-                   ORDER BY (state = 'credited') DESC, created_at, tx_id) AS nth
-          FROM transactions) n
- WHERE n.tx_id = t.tx_id AND n.nth > 1;
-CREATE INDEX idx_transactions_rejected ON transactions (state)
-    WHERE state = 'rejected';
-CREATE UNIQUE INDEX uq_transactions_canonical
-    ON transactions (canonical_hash, chain, log_index) WHERE NOT key_collides;
--- It takes the place of the one on the hash as it was sent: what called for
--- that one by name is replaced below.
-ALTER TABLE transactions DROP CONSTRAINT uq_transactions_key;
-
-ALTER TABLE transactions
+    ADD COLUMN inbox_id uuid,   -- the webhook that made the row
     DROP CONSTRAINT chk_state, DROP CONSTRAINT chk_amount,
     ADD CONSTRAINT chk_state CHECK (state IN
         ('received', 'awaiting_confirmations', 'credited', 'unmatched',
          'conflict', 'rejected', 'reversed')),
     ADD CONSTRAINT chk_amount CHECK
         (amount > 0 OR state IN ('conflict', 'rejected'));
+
+-- Of rows with one key the credited one is found, else the oldest. The others
+-- keep their key; what was not credited yet waits for a human.
+UPDATE transactions t
+   SET key_collides = true,
+       state = CASE WHEN t.state IN ('received', 'awaiting_confirmations',
+                                     'unmatched')
+                    THEN 'conflict' ELSE t.state END,
+       conflict_reason = CASE WHEN t.state IN
+                                   ('received', 'awaiting_confirmations',
+                                    'unmatched')
+                              THEN 'possible_duplicate'
+                              ELSE t.conflict_reason END
+  FROM (SELECT r.tx_id, row_number() OVER (
+                   PARTITION BY r.chain, r.canonical_hash, r.log_index
+                   ORDER BY (r.state = 'credited') DESC, r.created_at,
+                            r.tx_id) AS nth
+          FROM transactions r
+          JOIN (SELECT chain, canonical_hash, log_index FROM transactions
+                 GROUP BY 1, 2, 3 HAVING count(*) > 1) AS several
+               USING (chain, canonical_hash, log_index)) n
+ WHERE n.tx_id = t.tx_id AND n.nth > 1;
+CREATE INDEX idx_transactions_rejected ON transactions (state)
+    WHERE state = 'rejected';
+CREATE UNIQUE INDEX uq_transactions_canonical
+    ON transactions (canonical_hash, chain, log_index) WHERE NOT key_collides;
 
 -- Every webhook that was correctly signed (or knowingly not), with what became
 -- of it. key: "id:" and the sender's id of the event, else the body's digest.
@@ -65,7 +84,8 @@ CREATE TABLE inbox (
     headers      text, -- a JSON object
     body         bytea NOT NULL,
     outcome      text NOT NULL CONSTRAINT chk_outcome
-                 CHECK (outcome IN ('stored', 'ignored', 'refused')),
+                 CHECK (outcome IN
+                        ('stored', 'partial', 'ignored', 'refused')),
     error        text,
     field        text,
     tx_ids       uuid[],
@@ -78,18 +98,22 @@ CREATE INDEX idx_inbox_received ON inbox USING brin (received_at);
 CREATE INDEX idx_inbox_open ON inbox (received_at) WHERE outcome <> 'stored';
 
 -- Is a transfer of that hash, recipient and amount known under another index?
--- What is not told (an address, a user) may be the same.
+-- What is not told (an address, a user) may be the same. A source's stable
+-- indexes are transfers of their own, but in one block only: one that was taken
+-- back comes again under another index.
 CREATE FUNCTION is_possible_duplicate(
     p_chain text, p_hash text, p_index integer, p_amount numeric,
-    p_address text, p_user uuid, p_stable boolean)
+    p_address text, p_user uuid, p_stable boolean, p_block bigint)
 RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
         SELECT 1 FROM transactions t
-         WHERE t.chain = p_chain AND t.canonical_hash = p_hash
-           AND NOT t.key_collides AND t.log_index <> p_index AND t.amount = p_amount
-           AND COALESCE(lower(t.to_address) = lower(p_address), true)
+         WHERE t.chain = p_chain AND t.canonical_hash = tx_hash_key(p_hash)
+           AND NOT t.key_collides AND t.log_index <> p_index
+           AND t.amount = p_amount
+           AND may_be_same_address(t.to_address, p_address)
            AND COALESCE(t.user_id = p_user, true)
-           AND NOT (t.index_stable AND p_stable)
+           AND NOT (t.index_stable AND p_stable AND NOT t.taken_back
+                    AND COALESCE(t.block_number = p_block, true))
            AND t.state NOT IN ('rejected', 'reversed'))
 $$;
 
@@ -138,13 +162,14 @@ BEGIN
         RETURN;
     END IF;
     FOR w IN
-        SELECT i.*, b.id AS known_id, b.digest AS known_digest
+        SELECT i.*, b.id AS known_id, b.digest AS known_digest,
+               b.outcome AS known_outcome
           FROM unnest(w_id, w_source, w_key, w_digest, w_event_id,
                       w_request_id, w_headers, w_body, w_outcome, w_error,
-                      w_field)
+                      w_field, w_first, w_count)
                WITH ORDINALITY AS i (given_id, source, key, digest, event_id,
                                      request_id, headers, body, outcome, error,
-                                     field, ord)
+                                     field, first, count, ord)
           JOIN inbox b USING (source, key)
          WHERE b.id <> i.given_id
          ORDER BY b.id, i.ord FOR UPDATE OF b
@@ -163,6 +188,16 @@ BEGIN
                    field = CASE WHEN b.outcome = 'stored' THEN b.field
                                 ELSE w.field END
              WHERE b.id = w.known_id;
+        ELSIF w.known_outcome IN ('ignored', 'refused') THEN
+            -- Nothing was taken of the first: this one stands for the event.
+            UPDATE inbox b SET key = uuid_send(gen_random_uuid())
+             WHERE b.id = w.known_id;
+            INSERT INTO inbox (id, source, key, digest, event_id, request_id,
+                               headers, body, outcome, error, field, tx_ids)
+            VALUES (w.given_id, w.source, w.key, w.digest, w.event_id,
+                    w.request_id, w.headers, w.body, w.outcome, w.error,
+                    w.field, d_id[w.first:w.first + w.count - 1]);
+            CONTINUE;
         ELSE
             result := 'reused';
             INSERT INTO inbox AS b (id, source, key, digest, event_id,
@@ -224,33 +259,35 @@ BEGIN
 
     -- What nobody has told of yet, which is nearly all, at once.
     WITH added AS (
-        INSERT INTO transactions AS t (tx_id, chain, tx_hash, canonical_hash,
-            log_index, index_known, index_stable, amount, currency, state,
+        INSERT INTO transactions AS t (tx_id, chain, tx_hash, log_index,
+            index_known, index_stable, taken_back, amount, currency, state,
             user_id, confirmations, confirmations_required, block_number,
             to_address, provider_status, conflict_reason, metadata,
             traceparent, inbox_id)
-        SELECT i.id, i.chain, i.hash, i.hash, i.index, i.index >= 0, i.stable,
+        SELECT i.id, i.chain, i.hash, i.index, i.index >= 0, i.stable, i.back,
                i.amount::numeric, i.currency,
                CASE WHEN i.reason IS NULL THEN 'received' ELSE 'conflict' END,
                i.user_id, i.confirmations, i.required, i.block, i.address,
                i.status, i.reason, i.metadata, i.trace, box[i.webhook]
-          FROM (SELECT *, row_number() OVER (PARTITION BY u.chain, u.hash
-                                             ORDER BY u.ord) AS nth
+          FROM (SELECT *, row_number() OVER (
+                              PARTITION BY u.chain, tx_hash_key(u.hash)
+                              ORDER BY u.index, u.ord) AS nth
                   FROM unnest(d_webhook, d_id, d_chain, d_hash, d_index,
                               d_stable, d_amount, d_currency, d_user,
                               d_confirmations, d_required, d_block, d_address,
-                              d_status, d_reason, d_metadata, d_trace)
+                              d_status, d_reason, d_back, d_metadata, d_trace)
                        WITH ORDINALITY
                        AS u (webhook, id, chain, hash, index, stable, amount,
                              currency, user_id, confirmations, required, block,
-                             address, status, reason, metadata, trace, ord)
+                             address, status, reason, back, metadata, trace,
+                             ord)
                ) AS i
          WHERE i.nth = 1 AND i.webhook <> ALL (reused)
            AND NOT EXISTS (SELECT 1 FROM transactions o
                             WHERE o.chain = i.chain
-                              AND o.canonical_hash = i.hash
+                              AND o.canonical_hash = tx_hash_key(i.hash)
                               AND NOT o.key_collides)
-         ORDER BY i.chain, i.hash
+         ORDER BY i.chain, tx_hash_key(i.hash)
         ON CONFLICT DO NOTHING
         RETURNING t.tx_id
     )
@@ -278,23 +315,35 @@ BEGIN
                             address, status, reason, back, metadata, trace,
                             ord)
          WHERE i.webhook <> ALL (reused) AND i.id <> ALL (fresh)
-         ORDER BY i.chain, i.hash, i.ord
+         ORDER BY i.chain, tx_hash_key(i.hash), i.index, i.ord
     LOOP
-        SELECT * INTO known FROM ingest_known(d.chain, d.hash, d.index);
+        SELECT * INTO known FROM ingest_known(d.chain, d.hash, d.index,
+                                              d.address);
+        IF known.tx_id IS NULL THEN
+            SELECT * INTO known
+              FROM ingest_adopt(d.chain, d.hash, d.index, d.stable,
+                                d.amount::numeric, d.address, d.user_id);
+        END IF;
         IF known.tx_id IS NULL THEN
             why := d.reason;
             IF why IS NULL AND is_possible_duplicate(d.chain, d.hash, d.index,
-                d.amount::numeric, d.address, d.user_id, d.stable) THEN
+                d.amount::numeric, d.address, d.user_id, d.stable, d.block)
+            THEN
                 why := 'possible_duplicate';
             END IF;
-            INSERT INTO transactions AS t (tx_id, chain, tx_hash,
-                canonical_hash, log_index, index_known, index_stable, amount,
-                currency, state, user_id, confirmations,
-                confirmations_required, block_number, to_address,
-                provider_status, conflict_reason, metadata, traceparent,
-                inbox_id)
-            VALUES (d.id, d.chain, d.hash, d.hash, d.index, d.index >= 0,
-                d.stable, d.amount::numeric, d.currency,
+            INSERT INTO transactions AS t (tx_id, chain, tx_hash, log_index,
+                index_known, index_stable, taken_back, amount, currency,
+                state, user_id, confirmations, confirmations_required,
+                block_number, to_address, provider_status, conflict_reason,
+                metadata, traceparent, inbox_id)
+            VALUES (d.id, d.chain, d.hash,
+                CASE WHEN d.index >= 0 THEN d.index ELSE
+                    (SELECT LEAST(-1, min(o.log_index) - 1)
+                       FROM transactions o
+                      WHERE o.chain = d.chain
+                        AND o.canonical_hash = tx_hash_key(d.hash)
+                        AND NOT o.key_collides AND o.log_index < 0) END,
+                d.index >= 0, d.stable, d.back, d.amount::numeric, d.currency,
                 CASE WHEN why IS NULL THEN 'received' ELSE 'conflict' END,
                 d.user_id, d.confirmations, d.required, d.block, d.address,
                 d.status, why, d.metadata, d.trace, box[d.webhook])
@@ -312,7 +361,8 @@ BEGIN
                 CONTINUE;
             END IF;
             -- Another batch was faster; its row is there now.
-            SELECT * INTO known FROM ingest_known(d.chain, d.hash, d.index);
+            SELECT * INTO known FROM ingest_known(d.chain, d.hash, d.index,
+                                                  d.address);
         END IF;
         IF known.tx_id IS NULL THEN
             RAISE EXCEPTION 'the deposit % % vanished', d.chain, d.hash
@@ -335,26 +385,58 @@ BEGIN
     UPDATE inbox b SET tx_ids = n.ids
       FROM (SELECT box[i.webhook] AS inbox_id,
                    array_agg(t.tx_id ORDER BY i.ord) AS ids
-              FROM unnest(d_webhook, d_chain, d_hash, d_index)
-                   WITH ORDINALITY AS i (webhook, chain, hash, index, ord)
-              CROSS JOIN LATERAL ingest_known(i.chain, i.hash, i.index) AS t
+              FROM unnest(d_webhook, d_chain, d_hash, d_index, d_address)
+                   WITH ORDINALITY
+                   AS i (webhook, chain, hash, index, address, ord)
+              CROSS JOIN LATERAL ingest_known(i.chain, i.hash, i.index,
+                                              i.address) AS t
              WHERE i.webhook > 0 AND i.webhook <> ALL (reused)
              GROUP BY 1) AS n
      WHERE b.id = n.inbox_id AND b.tx_ids IS DISTINCT FROM n.ids;
 END $$;
 
--- The row of a key, locked. An index that is not told is also that of an old
--- row which may not have been told one.
-CREATE FUNCTION ingest_known(p_chain text, p_hash text, p_index integer)
+-- The row of a key, locked. An index that is not told is below 0, one number for
+-- each address that is another's for sure; it is also that of an old row which
+-- may not have been told one.
+CREATE FUNCTION ingest_known(p_chain text, p_hash text, p_index integer,
+                             p_address text)
 RETURNS TABLE (tx_id uuid, traceparent text)
 LANGUAGE sql AS $$
     SELECT t.tx_id, t.traceparent FROM transactions t
-     WHERE t.chain = p_chain AND t.canonical_hash = p_hash
+     WHERE t.chain = p_chain AND t.canonical_hash = tx_hash_key(p_hash)
        AND NOT t.key_collides
-       AND (t.log_index = p_index
-            OR (p_index = -1 AND t.log_index = 0 AND t.index_known IS NULL))
-     ORDER BY t.log_index = p_index DESC LIMIT 1
+       AND (t.log_index = p_index AND p_index >= 0
+            OR (p_index < 0
+                AND (t.log_index < 0
+                     OR (t.log_index = 0 AND t.index_known IS NULL))
+                AND may_be_same_address(t.to_address, p_address)))
+     ORDER BY lower(t.to_address) = lower(p_address) DESC NULLS LAST,
+              t.log_index DESC LIMIT 1
        FOR UPDATE
+$$;
+
+-- A transfer is often told of before it has an index, as pending. The one row
+-- that still waits for confirmations then takes the index over.
+CREATE FUNCTION ingest_adopt(p_chain text, p_hash text, p_index integer,
+                             p_stable boolean, p_amount numeric,
+                             p_address text, p_user uuid)
+RETURNS TABLE (tx_id uuid, traceparent text)
+LANGUAGE sql AS $$
+    UPDATE transactions t
+       SET log_index = p_index, index_known = true, index_stable = p_stable
+     WHERE p_index >= 0
+       AND t.tx_id = (
+            SELECT CASE WHEN count(*) = 1 THEN (array_agg(o.tx_id))[1] END
+              FROM transactions o
+             WHERE o.chain = p_chain
+               AND o.canonical_hash = tx_hash_key(p_hash)
+               AND NOT o.key_collides AND o.log_index < 0)
+       AND t.state IN ('received', 'awaiting_confirmations')
+       AND t.confirmations < t.confirmations_required
+       AND t.amount = p_amount
+       AND may_be_same_address(t.to_address, p_address)
+       AND COALESCE(t.user_id = p_user, true)
+    RETURNING t.tx_id, t.traceparent
 $$;
 
 -- A deposit that is known was announced again. It never changes amount,
@@ -395,6 +477,8 @@ BEGIN
             PERFORM audit_once('deposit_contradicted', k.tx_id, k.user_id,
                 jsonb_build_object('reason', p_reason, 'state', k.state));
         END IF;
+        UPDATE transactions t SET taken_back = true
+         WHERE t.tx_id = k.tx_id AND NOT t.taken_back;
         IF k.state IN ('received', 'unmatched', 'awaiting_confirmations') THEN
             UPDATE transactions t
                SET state = 'conflict', conflict_reason = p_reason
@@ -454,10 +538,7 @@ BEGIN
     SELECT p_tx_id[r.item], r.id, r.result, r.state, r.publish, r.traceparent
       FROM ingest_webhooks('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
                '{}', '{}', '{}', '{}', '{}', array_fill(0, ARRAY[n]), p_tx_id,
-               p_chain,
-               (SELECT array_agg(canonical_tx_hash(p_chain[i], p_tx_hash[i])
-                                 ORDER BY i)
-                  FROM generate_series(1, n) AS i),
+               p_chain, p_tx_hash,
                p_log_index, array_fill(false, ARRAY[n]), p_amount, p_currency,
                p_user_id, p_confirmations, p_required, p_block_number,
                p_to_address, p_provider_status, p_conflict_reason,
@@ -552,10 +633,14 @@ BEGIN
                            AND NOT o.key_collides
                            AND o.log_index <> t.log_index
                            AND o.amount = t.amount
-                           AND COALESCE(lower(o.to_address)
-                                        = lower(t.to_address), true)
+                           AND may_be_same_address(o.to_address,
+                                                   t.to_address)
                            AND COALESCE(o.user_id = t.user_id, true)
-                           AND NOT (o.index_stable AND t.index_stable)
+                           AND NOT (o.index_stable AND t.index_stable
+                                    AND NOT o.taken_back
+                                    AND NOT t.taken_back
+                                    AND COALESCE(o.block_number
+                                                 = t.block_number, true))
                            AND o.resolution IS NULL
                            AND (o.state = 'credited'
                                 OR (o.state IN ('received', 'unmatched',
