@@ -48,6 +48,7 @@ static bool any_failed(const struct ledger_ingested *deposits, size_t count)
 
 static enum celery_status store(struct replay *replay,
                                 struct ledger_webhook *webhook,
+                                enum ledger_outcome before,
                                 struct celery_arena *arena,
                                 struct celery_error *err)
 {
@@ -63,7 +64,9 @@ static enum celery_status store(struct replay *replay,
         webhook->outcome = LEDGER_REFUSED;
         webhook->error = "the ledger refused this deposit";
     }
-    if (st == CELERY_OK)
+    /* A webhook that was taken stays so, whatever its source says now. */
+    bool lower = before == LEDGER_STORED && webhook->outcome != LEDGER_STORED;
+    if (st == CELERY_OK && !lower)
         st = ledger_inbox_replayed(replay->ledger, webhook, deposits, err);
     if (st != CELERY_OK)
         return st;
@@ -110,7 +113,7 @@ static enum celery_status replay_one(struct replay *replay,
                          inbox_id);
     if (st == CELERY_OK) {
         read_again(replay, &row, &arena, &webhook);
-        st = store(replay, &webhook, &arena, err);
+        st = store(replay, &webhook, row.outcome, &arena, err);
     }
     celery_buf_done(&row.body);
     return st;

@@ -34,8 +34,8 @@ void webhook_answers_register_metrics(void)
         {"outcome", NULL},
         NULL,
         0};
-    static const char *const outcomes[] = {"stored", "ignored", "refused",
-                                           "repeated", "reused"};
+    static const char *const outcomes[] = {"stored",  "partial",  "ignored",
+                                           "refused", "repeated", "reused"};
     /* What the alert WebhooksNotAccepted looks at. */
     static const char *const codes[] = {"401", "403", "404"};
     refused_total = metric_register(&refused);

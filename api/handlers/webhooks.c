@@ -161,12 +161,37 @@ static bool check_rate(struct sender *sender,
                        const struct http_request *request,
                        struct http_response *response)
 {
-    if (rate_limit_take(&sender->source->rate, clock_monotonic_us()))
+    if (rate_limit_take(&sender->source->rate, request->client,
+                        clock_monotonic_us()))
         return true;
     (void)refuse(request, response, 429, NULL,
                  "more webhooks a second than this source may send");
     http_response_header(response, "Retry-After", "1");
     return false;
+}
+
+/* Browsers cannot send JSON's type across origins without asking: what has another
+ * and is not signed may be anybody's page, and is not kept. */
+static bool check_origin(const struct sender *sender,
+                         const struct http_request *request,
+                         struct http_response *response)
+{
+    if (sender->checked.verdict == SIGNATURE_VALID
+        || http_content_type_is(request, "application/json"))
+        return true;
+    return refuse(request, response, 415, NULL,
+                  "Content-Type must be application/json");
+}
+
+/* Others' bodies may be larger than ours. */
+static bool check_size(const struct sender *sender,
+                       const struct http_request *request,
+                       struct http_response *response)
+{
+    if (!sender->source->is_native || request->body.len <= WEBHOOK_NATIVE_MAX)
+        return true;
+    return refuse(request, response, 413, NULL,
+                  "the body is larger than 65536 bytes");
 }
 
 static bool check_sender(struct secrets *secrets,
@@ -176,8 +201,10 @@ static bool check_sender(struct secrets *secrets,
     ret->source = sources_find(secrets->sources, http_param(request, "chain"));
     if (ret->source == NULL)
         return refuse_path(request, response);
-    return check_address(ret, request, response)
+    return check_size(ret, request, response)
+        && check_address(ret, request, response)
         && check_signature(ret, request, response)
+        && check_origin(ret, request, response)
         && check_rate(ret, request, response);
 }
 
@@ -243,7 +270,6 @@ static void read_body(const struct api *api, const struct sender *sender,
 {
     struct celery_str body = celery_buf_str(&request->body);
     if (!http_content_type_is(request, "application/json"))
-        /* Browsers cannot send this type across origins without asking. */
         work->fault =
             (struct webhook_fault){415, "Content-Type must be application/json",
                                    NULL};
@@ -270,15 +296,6 @@ static void read_body(const struct api *api, const struct sender *sender,
 
 /* --- the ledger ---------------------------------------------------------------- */
 
-static bool any_failed(const struct work *work)
-{
-    for (size_t i = 0; i < work->webhook.deposit_count; i++) {
-        if (work->answer.deposits[i].result == LEDGER_INGEST_FAILED)
-            return true;
-    }
-    return false;
-}
-
 /* What the ledger cannot hold is kept all the same, alone. */
 static enum celery_status keep_refused(struct api *api, struct work *work,
                                        struct celery_error *err)
@@ -290,7 +307,11 @@ static enum celery_status keep_refused(struct api *api, struct work *work,
     alone.error = "the ledger refused this deposit";
     work->webhook.outcome = LEDGER_REFUSED;
     work->webhook.error = alone.error;
-    return ingest_webhook(api->ingest, &alone, &work->answer, err);
+    enum celery_status st =
+        ingest_webhook(api->ingest, &alone, &work->answer, err);
+    if (st == CELERY_OK && work->answer.result == LEDGER_INBOX_FAILED)
+        st = celery_fail(err, CELERY_IO, "the ledger cannot keep the webhook");
+    return st;
 }
 
 static bool store(struct api *api, const struct http_request *request,
@@ -305,8 +326,7 @@ static bool store(struct api *api, const struct http_request *request,
         memset(work->answer.deposits, 0, room);
         st = ingest_webhook(api->ingest, &work->webhook, &work->answer, &err);
     }
-    if (st == CELERY_OK && work->answer.result != LEDGER_INBOX_REUSED
-        && any_failed(work))
+    if (st == CELERY_OK && work->answer.result == LEDGER_INBOX_FAILED)
         st = keep_refused(api, work, &err);
     if (st == CELERY_OK)
         return true;

@@ -6,8 +6,6 @@
 #include "webhook/json_path.h"
 #include "webhook/unique_keys.h"
 
-enum { EVENT_ID_MAX = SIGNATURE_ID_MAX };
-
 static bool refuse(struct webhook_fault *fault, int status, const char *error,
                    const char *field)
 {
@@ -71,10 +69,10 @@ static bool read_event_id(struct celery_json root, const char *path,
     *ret = NULL;
     if (path == NULL || celery_json_null(value))
         return true;
-    if (celery_json_string(value, arena, &text) != CELERY_OK || text.len == 0
-        || text.len > EVENT_ID_MAX || memchr(text.data, '\0', text.len) != NULL)
+    if (celery_json_string(value, arena, &text) != CELERY_OK
+        || !signature_id_valid(text))
         return refuse(fault, 422,
-                      "the event's id must be a text of 1 to 256 "
+                      "the event's id must be 1 to 256 visible ASCII "
                       "characters",
                       "event_id");
     *ret = celery_arena_copy(arena, text).data;
@@ -117,7 +115,7 @@ bool webhook_body_read(struct celery_str body,
                       "items");
     size_t count = is_list ? celery_json_count(list) : 1;
     if (count > WEBHOOK_ITEMS_MAX)
-        return refuse(ret_fault, 422, "more than 128 deposits in one body",
+        return refuse(ret_fault, 422, "more than 256 deposits in one body",
                       "items");
     if (!make_room(arena, count, ret))
         return refuse(ret_fault, 422, "out of memory", NULL);
@@ -147,6 +145,10 @@ void webhook_judge(const struct webhook_read *read, struct webhook_fault *fault,
         webhook->outcome = LEDGER_REFUSED;
     else if (read->deposit_count == 0)
         webhook->outcome = LEDGER_IGNORED;
-    if (webhook->outcome == LEDGER_IGNORED && read->item_count > 0)
-        webhook->error = read->items[0].fault.error;
+    else if (read->deposit_count < read->item_count)
+        webhook->outcome = LEDGER_PARTIAL;
+    for (size_t i = 0; i < read->item_count && webhook->error == NULL; i++) {
+        if (read->items[i].result == ITEM_IGNORED)
+            webhook->error = read->items[i].fault.error;
+    }
 }

@@ -11,7 +11,11 @@
 #include "ledger/ledger.h"
 #include "webhook/source.h"
 
-enum { WEBHOOK_BODY_MAX = 64 * 1024, WEBHOOK_ITEMS_MAX = 128 };
+enum {
+    WEBHOOK_NATIVE_MAX = 64 * 1024, /* bytes of our own body */
+    WEBHOOK_BODY_MAX = 256 * 1024,  /* of anybody else's */
+    WEBHOOK_ITEMS_MAX = LEDGER_BATCH_MAX,
+};
 
 struct webhook_rules {
     const char *currency; /* when the body names none; upper case */

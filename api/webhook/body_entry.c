@@ -191,11 +191,15 @@ static bool read_currency(struct reader *r, struct celery_json value)
     const char *fallback = r->rules->currency;
     struct celery_str text = {fallback, strlen(fallback)};
     bool listed = r->source->currency_count > 0;
+    /* Anybody may call a token anything: where currencies are listed a name
+     * that is none of theirs refuses nothing. */
     if (!celery_json_null(value)
-        && !read_visible(r, value, listed ? TEXT_MAX : LEDGER_CURRENCY_MAX - 1,
-                         false, &text))
-        return refuse(r, 422, "currency",
-                      "currency must be 1 to 16 visible ASCII characters");
+        && !read_visible(r, value, LEDGER_CURRENCY_MAX - 1, listed, &text)) {
+        if (!listed)
+            return refuse(r, 422, "currency",
+                          "currency must be 1 to 16 visible ASCII characters");
+        text = (struct celery_str){"", 0};
+    }
     if (listed) {
         r->currency = find_currency(r, text);
         if (r->currency == NULL)
@@ -260,6 +264,8 @@ static bool take_amount(struct reader *r, const char *text)
         return refuse(r, 422, "amount",
                       "amount must be a decimal such as \"12.5\"");
     bool cut = decimals > most || decimals > AMOUNT_DECIMALS;
+    if (amount.units == 0 && !cut && !r->source->is_native)
+        return ignore(r, "amount", "nothing was transferred");
     if (amount.units == 0 && !cut)
         return refuse(r, 422, "amount", "amount must be above zero");
     amount_format(amount, r->deposit->amount);

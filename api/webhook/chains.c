@@ -61,6 +61,22 @@ static bool add(struct chains *chains, struct celery_str text)
     return true;
 }
 
+/* A transfer that is told of under both would be two deposits. */
+static enum celery_status check_networks(const struct chains *chains,
+                                         struct celery_error *err)
+{
+    for (size_t i = 0; i < chains->count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (chain_same_network(chains->list[i].name, chains->list[k].name))
+                return celery_fail(err, CELERY_INVALID,
+                                   "WEBHOOK_CHAINS: '%s' and '%s' are names of "
+                                   "one network; accepted: one of them",
+                                   chains->list[k].name, chains->list[i].name);
+        }
+    }
+    return CELERY_OK;
+}
+
 /* Blanks around a name do not count. */
 static struct celery_str trimmed(const char *p, size_t len)
 {
@@ -90,7 +106,7 @@ static enum celery_status read_list(struct chains *chains, const char *text,
                 text, (int)CHAINS_MAX);
         p += len;
     } while (*p++ == ',');
-    return CELERY_OK;
+    return check_networks(chains, err);
 }
 
 static enum celery_status read_decimals(struct chains *chains, const char *text,

@@ -33,6 +33,15 @@ const struct signature_scheme *signature_defaults(size_t *ret_count)
     return defaults;
 }
 
+bool signature_id_valid(struct celery_str id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        if (id.data[i] <= ' ' || id.data[i] > '~')
+            return false;
+    }
+    return id.len > 0 && id.len <= SIGNATURE_ID_MAX;
+}
+
 /* What a check works on. */
 struct check {
     const struct signature_scheme *scheme;
@@ -218,8 +227,8 @@ static enum signature_verdict check_standard(struct check *check,
     const char *id = named_header(check, "id");
     const char *timestamp = named_header(check, "timestamp");
     int64_t signed_s = 0;
-    if (id == NULL || timestamp == NULL || *id == '\0'
-        || strlen(id) > SIGNATURE_ID_MAX
+    if (id == NULL || timestamp == NULL
+        || !signature_id_valid((struct celery_str){id, strlen(id)})
         || !read_seconds((struct celery_str){timestamp, strlen(timestamp)},
                          &signed_s))
         return SIGNATURE_WRONG;

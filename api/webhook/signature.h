@@ -51,6 +51,9 @@ enum signature_verdict {
     SIGNATURE_STALE, /* right, but its timestamp is outside the window */
 };
 
+/* An event's id: 1 to 256 visible ASCII characters. */
+bool signature_id_valid(struct celery_str id);
+
 struct signature_checked {
     enum signature_verdict verdict;
     const char *event_id; /* signed with the body, borrowed; NULL: none */

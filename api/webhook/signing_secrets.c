@@ -122,12 +122,26 @@ void signing_secrets_done(struct signing_secrets *secrets)
     *secrets = (struct signing_secrets){0};
 }
 
+static bool equal(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+    return a != NULL && b != NULL && a_len == b_len && memcmp(a, b, a_len) == 0;
+}
+
+/* A key is the same in either form: as a text and as base64 behind whsec_. */
+static bool same_secret(const struct secret *a, const struct secret *b)
+{
+    return equal(a->text, a->len, b->text, b->len)
+        || equal(a->key, a->key_len, b->key, b->key_len)
+        || equal(a->text, a->len, b->key, b->key_len)
+        || equal(a->key, a->key_len, b->text, b->len);
+}
+
 bool signing_secrets_shared(const struct signing_secrets *a,
                             const struct signing_secrets *b)
 {
     for (size_t i = 0; i < a->count; i++) {
         for (size_t k = 0; k < b->count; k++) {
-            if (strcmp(a->list[i].text, b->list[k].text) == 0)
+            if (same_secret(&a->list[i], &b->list[k]))
                 return true;
         }
     }

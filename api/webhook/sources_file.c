@@ -233,7 +233,6 @@ static bool read_rate(struct source_reader *r, struct celery_json value)
     if (!celery_json_double(value, &rate) || !(rate > 0 && rate <= 1e6))
         return source_refuse(r, "a number above 0, at most 1000000");
     r->source->rate.per_second = rate;
-    r->source->rate.tokens = rate > 1 ? rate : 1;
     return true;
 }
 

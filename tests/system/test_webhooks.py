@@ -372,6 +372,7 @@ def test_old_webhooks_are_deleted(setup, started):
     ({"WEBHOOK_SECRET_BEP20": SECRET, "WEBHOOK_CHAINS": "bep20,btc"}, "WEBHOOK_SECRET_BTC"),
     ({"WEBHOOK_SECRET": SECRET, "WEBHOOK_CHAINS": "a b"}, "WEBHOOK_CHAINS"),
     ({"WEBHOOK_SECRET": SECRET, "WEBHOOK_CHAINS": "bep20:other,bep20"}, "WEBHOOK_CHAINS"),
+    ({"WEBHOOK_SECRET": SECRET, "WEBHOOK_CHAINS": "eth,bep20,erc20:evm"}, "names of one network"),
     ({"WEBHOOK_SECRET": SECRET, "CHAIN_DECIMALS": '{"trc20":6}'}, "CHAIN_DECIMALS"),
     ({"WEBHOOK_SECRET": SECRET, "CHAIN_ASSUME_FINAL": "trc20"}, "CHAIN_ASSUME_FINAL"),
     ({}, "WEBHOOK_SECRET"),
