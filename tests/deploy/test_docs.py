@@ -351,6 +351,24 @@ def test_paths_in_tables(document):
                 assert (ROOT / path).exists(), path
 
 
+def named_tests(text):
+    """[(threat, [file::test])] of SECURITY.md's table."""
+    table = text[text.index("| against | by | tested in |"):text.index("## What is not defended")]
+    rows = [row.strip("|").split(" | ") for row in re.findall(r"(?m)^\|.*\|$", table)[2:]]
+    return [(row[0].strip(), re.findall(r"`(tests/[\w./]+::\w+)`", row[-1])) for row in rows]
+
+
+def test_every_threat_names_its_test():
+    rows = named_tests(document_text("SECURITY.md"))
+    assert len(rows) > 25
+    for threat, named in rows:
+        assert named, f"no test of: {threat}"
+        for test in named:
+            path, _, name = test.partition("::")
+            defined = rf"START_TEST\({name}\)" if path.endswith(".c") else rf"(?m)^ *def {name}\("
+            assert re.search(defined, document_text(path)), test
+
+
 def test_the_summary_has_the_measured_figures():
     measured = dict(re.findall(r"^\| (\w+) \| ([\d.]+ \| [\d.]+) \|", document_text("docs/benchmarks.md"), re.M))
     rows = re.findall(r"`(\w+)` \| ([\d.]+ \| [\d.]+) \|", document_text("PERFORMANCE_ROLLOUT_SUMMARY.md"))
