@@ -351,6 +351,16 @@ def test_paths_in_tables(document):
                 assert (ROOT / path).exists(), path
 
 
+def test_the_reasons_of_a_refusal_are_explained():
+    """Each reason that the log gives for a webhook_refused has its line."""
+    text = document_text("docs/troubleshooting.md")
+    told = set(re.findall(r"(?m)^\| `(\w+)` \(40\d\) \|", text))
+    code = document_text("api/handlers/webhooks.c")
+    given = set(re.findall(r'LOG_STR\("reason", "(\w+)"\)', code))
+    given |= set(re.findall(r'[?:] "(\w+)"', code[code.index("char *reason = "):].split(";")[0]))
+    assert told == given
+
+
 def named_tests(text):
     """[(threat, [file::test])] of SECURITY.md's table."""
     table = text[text.index("| against | by | tested in |"):text.index("## What is not defended")]
