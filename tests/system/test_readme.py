@@ -44,8 +44,9 @@ def test_the_readme_s_worker_answers(redis, started, tmp_path):
 
 
 def test_a_worker_says_that_results_go_nowhere(redis, started, tmp_path):
-    worker = harness.Process("no-results", [harness.CELERYC, "-A", harness.MODULE, f"--broker={redis.url(0)}", "worker"],
-                             tmp_path, harness.plain_env(METRICS_PORT=0))
+    worker = harness.Process("no-results", [harness.CELERYC, "-A", harness.MODULE,
+                                            f"--broker={redis.url(0)}", "worker"], tmp_path,
+                             harness.plain_env(METRICS_PORT=0))
     started.append(worker)
     harness.wait_for(lambda: worker.events("worker_ready") or not worker.alive(), "the worker is ready")
     assert worker.alive(), worker.log()
