@@ -375,7 +375,7 @@ def test_every_threat_names_its_test():
         assert named, f"no test of: {threat}"
         for test in named:
             path, _, name = test.partition("::")
-            defined = rf"START_TEST\({name}\)" if path.endswith(".c") else rf"(?m)^ *def {name}\("
+            defined = rf"START_TEST\({name}\)|static void {name}\(void\)" if path.endswith(".c") else rf"(?m)^ *def {name}\("
             assert re.search(defined, document_text(path)), test
 
 
