@@ -10,6 +10,7 @@
 #include "replay.h"
 #include "settings.h"
 #include "version.h"
+#include "webhook/sources.h"
 
 static void print_help(const struct conf_setting *settings, size_t count)
 {
@@ -31,6 +32,18 @@ static int health_port(const struct conf *conf)
 {
     int port = (int)conf_int(conf, "METRICS_PORT");
     return port != 0 ? port : (int)conf_int(conf, "PORT");
+}
+
+static int print_config(const struct conf *conf)
+{
+    struct celery_error err = {0};
+    struct sources *sources = NULL;
+    if (sources_read(conf, &sources, &err) != CELERY_OK)
+        return refuse(&err);
+    conf_print(conf, stdout);
+    sources_print(sources, stdout);
+    sources_free(sources);
+    return APP_OK;
 }
 
 static int run(const struct conf *conf)
@@ -59,10 +72,8 @@ static int run(const struct conf *conf)
         return refuse(&err);
     if (replay != NULL || since != NULL)
         return replay_run(conf, replay, since);
-    if (conf_bool(conf, "check-config")) {
-        conf_print(conf, stdout);
-        return APP_OK;
-    }
+    if (conf_bool(conf, "check-config"))
+        return print_config(conf);
     return app_run(conf);
 }
 

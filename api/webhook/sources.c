@@ -222,3 +222,40 @@ enum celery_status sources_read(const struct conf *conf, struct sources **ret,
     *ret = sources;
     return CELERY_OK;
 }
+
+/* --- what is in force ------------------------------------------------------- */
+
+static bool is_repeated(const struct webhook_source *source, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (source->chains[k].chain == source->chains[i].chain)
+            return true;
+    }
+    return false;
+}
+
+static void print_chains(const struct webhook_source *source, FILE *out)
+{
+    for (size_t i = 0; i < source->chain_count; i++) {
+        const struct chain *chain = source->chains[i].chain;
+        if (!is_repeated(source, i))
+            (void)fprintf(out, "%s %s (%s)", i > 0 ? "," : "", chain->name,
+                          chain_kind_name(chain->kind));
+    }
+}
+
+void sources_print(const struct sources *sources, FILE *out)
+{
+    for (size_t i = 0; i < sources->count; i++) {
+        const struct webhook_source *source = &sources->list[i];
+        (void)fprintf(out, "# /api/v1/webhooks/%s:", source->name);
+        print_chains(source, out);
+        (void)fprintf(out, "; %zu secret%s", source->secrets.count,
+                      source->secrets.count == 1 ? "" : "s");
+        if (source->is_unsigned)
+            (void)fputs("; unsigned webhooks are accepted", out);
+        if (source->must_name_chain)
+            (void)fputs("; a body must name its chain", out);
+        (void)fputc('\n', out);
+    }
+}

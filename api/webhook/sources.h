@@ -7,6 +7,8 @@
 #ifndef WEBHOOK_SOURCES_H
 #define WEBHOOK_SOURCES_H
 
+#include <stdio.h>
+
 #include "conf/conf.h"
 #include "webhook/source.h"
 
@@ -23,6 +25,10 @@ struct sources {
 enum celery_status sources_read(const struct conf *conf, struct sources **ret,
                                 struct celery_error *err) CELERY_MUST_CHECK;
 void sources_free(struct sources *sources);
+
+/* A comment line for each path: its chains, how many secrets it has, what it asks
+ * of a body. No secret is among it. */
+void sources_print(const struct sources *sources, FILE *out);
 
 /* The one whose path it is, or NULL. Borrowed; its rate limit changes. */
 struct webhook_source *sources_find(struct sources *sources,

@@ -352,6 +352,25 @@ def test_a_chain_s_own_path_has_limits_too(tmp_path, started):
     assert (status, answer["code"]) == (403, "source_address")
 
 
+def test_the_paths_and_their_secrets_are_shown(tmp_path):
+    """How many secrets each path has, and never one of them."""
+    file = tmp_path / "sources.json"
+    file.write_text(json.dumps({"sources": [{**OWN, "chains": {"a": "erc20", "b": "erc20", "c": "btc"},
+                                             "fields": {**OWN["fields"], "chain": "/c"}}]}))
+    done = subprocess.run([str(harness.API), "--check-config"], text=True, stdout=subprocess.PIPE,
+                          env=harness.plain_env(WEBHOOK_SOURCES_FILE=file, OWN_KEY="own-secret,older-secret",
+                                                WEBHOOK_SECRET_BTC="btc-secret", WEBHOOK_ALLOW_UNSIGNED="1", **CHAINS))
+    assert done.returncode == 0
+    unsigned = "; unsigned webhooks are accepted"
+    assert [line for line in done.stdout.splitlines() if line.startswith("#")] == [
+        f"# /api/v1/webhooks/{chain}: {chain} ({kind}); 1 secret{unsigned}{named}" for chain, kind, named in (
+            ("bep20", "evm", "; a body must name its chain"), ("erc20", "evm", "; a body must name its chain"),
+            ("trc20", "tron", "; a body must name its chain"), ("btc", "bitcoin", ""))] + [
+        "# /api/v1/webhooks/own: erc20 (evm), btc (bitcoin); 2 secrets"]
+    for secret in (SECRET, "own-secret", "older-secret", "btc-secret"):
+        assert secret not in done.stdout
+
+
 @pytest.mark.parametrize("chains, place", [
     ({"doge": {}}, "/chains/doge"), ({"bep20": {"items": "/x"}}, "/chains/bep20/items"), ([], "/chains")])
 def test_what_is_wrong_of_a_chain_is_named_as_well(tmp_path, chains, place):
