@@ -54,8 +54,8 @@ bool rate_limit_take(struct rate_limit *limit, const char *client,
         return true;
     lock_acquire(&limit->lock);
     struct rate_bucket *bucket = bucket_of(limit, client, now_us);
-    bucket->tokens += (double)(now_us - bucket->filled_us) / USEC_PER_SEC
-                    * limit->per_second;
+    bucket->tokens +=
+        (double)(now_us - bucket->filled_us) / USEC_PER_SEC * limit->per_second;
     if (bucket->tokens > capacity(limit))
         bucket->tokens = capacity(limit);
     bucket->filled_us = now_us;

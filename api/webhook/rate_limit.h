@@ -22,8 +22,8 @@ struct rate_bucket {
 };
 
 struct rate_limit {
-    double per_second; /* 0: no limit */
-    struct lock lock;  /* guards what follows */
+    double per_second;           /* 0: no limit */
+    struct lock lock;            /* guards what follows */
     struct rate_bucket *buckets; /* owned; NULL: none yet */
 };
 
