@@ -197,7 +197,7 @@ def test_e22_a_well_formed_request_id_is_kept(edge, given, kept):
 
 
 def test_e22_the_edges_errors_are_ours(edge):
-    large = head("POST", "/api/v1/webhooks/bep20", "Content-Length: 70000", "X-Request-Id: big")
+    large = head("POST", "/api/v1/webhooks/bep20", "Content-Length: 270000", "X-Request-Id: big")
     document = is_problem(through(edge.nginx, large), 413)
     assert document["request_id"] == "big"
     is_problem(through(edge.nginx, head("GET", "/nothing")), 404)

@@ -26,7 +26,7 @@ import harness
 HOOK = "/api/v1/webhooks/bep20"
 FIELDS_MAX = 63
 HEAD_MAX = 16384
-BODY_MAX = 65536
+BODY_MAX = 262144
 
 
 @pytest.fixture(scope="module")
