@@ -68,10 +68,33 @@ static void register_metrics(void)
     metric_set(connections, 0, NULL);
 }
 
+static void take_done(struct front *front)
+{
+    struct op *op = op_queue_take(&front->done);
+    while (op != NULL) {
+        struct op *next = op->next;
+        /* op is the first member */
+        conn_on_done(front, (struct exchange *)(void *)op);
+        op = next;
+    }
+    conn_run_queue(front);
+}
+
 /* --- accepting ---------------------------------------------------------- */
 
-/* Nothing was read of it, and nothing will be; what the kernel does not take at
- * once is lost. */
+/* Reads and drops what has come: with that unread, the close would be a reset
+ * that overtakes the answer. */
+static void drop_input(int fd)
+{
+    char piece[4096];
+    (void)shutdown(fd, SHUT_WR);
+    for (int i = 0; i < 16; i++) {
+        if (recv(fd, piece, sizeof piece, MSG_DONTWAIT) <= 0)
+            return;
+    }
+}
+
+/* What the kernel does not take at once of the answer is lost. */
 static void turn_away(int fd, const char *reason, int status)
 {
     struct http_request request = {.method = "other"};
@@ -84,6 +107,7 @@ static void turn_away(int fd, const char *reason, int status)
     response.close = true;
     http_response_write(&response, &request, false, &wire);
     (void)!send(fd, wire.data, wire.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    drop_input(fd);
     (void)close(fd);
     http_response_done(&response);
 }
@@ -95,8 +119,13 @@ static bool watch(const struct front *front, int fd, uint32_t events,
     return epoll_ctl(front->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+/* Connections that were answered by a thread are idle, but the loop may not have
+ * heard of it yet. */
 static bool has_place(struct front *front, struct front_listener *listener)
 {
+    if (listener->count < listener->max || conn_evict(front, listener))
+        return true;
+    take_done(front);
     return listener->count < listener->max || conn_evict(front, listener);
 }
 
@@ -162,18 +191,6 @@ static void accept_some(struct front *front, struct front_listener *listener)
 }
 
 /* --- the loop ----------------------------------------------------------- */
-
-static void take_done(struct front *front)
-{
-    struct op *op = op_queue_take(&front->done);
-    while (op != NULL) {
-        struct op *next = op->next;
-        /* op is the first member */
-        conn_on_done(front, (struct exchange *)(void *)op);
-        op = next;
-    }
-    conn_run_queue(front);
-}
 
 static void on_event(struct front *front, const struct epoll_event *event)
 {

@@ -499,7 +499,7 @@ def test_when_all_connections_are_taken_the_idle_one_goes(own_api):
 @pytest.fixture
 def stuck(own_api, tmp_path):
     """An API whose ledger is locked: each webhook holds its thread."""
-    server = own_api(HTTP_THREADS=4, HTTP_CONNECTIONS_MAX=16, METRICS_PORT=0)
+    server = own_api(HTTP_THREADS=4, HTTP_CONNECTIONS_MAX=20, METRICS_PORT=0)
     body = deposit()
     assert ask(server, signed(body) + body)[0] == 202
     lock = sqlite3.connect(tmp_path / "l.db", isolation_level=None)
@@ -524,9 +524,10 @@ def test_probes_answer_while_every_thread_is_taken(stuck):
         with Client(port) as client:
             assert client.send(head("GET", path)).answer()[0] == 200
     # With the last place taken there is no other for a client, but for a probe.
-    body = deposit()
-    clients.append(Client(server.port).send(signed(body) + body))
-    harness.wait_for(lambda: metric(server, "http_front_connections") >= 16, "all are taken")
+    for _ in range(5):
+        body = deposit()
+        clients.append(Client(server.port).send(signed(body) + body))
+    harness.wait_for(lambda: metric(server, "http_front_connections") >= 20, "all are taken")
     with Client(server.port) as client:
         assert client.answer()[0] == 503 and client.closed()
     assert metric(server, 'http_front_refused_total{reason="connections"}') == 1
