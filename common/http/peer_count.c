@@ -39,14 +39,6 @@ void peer_count_free(struct peer_count *peers)
     free(peers);
 }
 
-static struct peer_address key_of(const struct peer_address *address)
-{
-    struct peer_address key = *address;
-    if (!IN6_IS_ADDR_V4MAPPED(&address->in6))
-        memset(&key.in6.s6_addr[8], 0, 8);
-    return key;
-}
-
 static struct peer **find(struct peer_count *peers,
                           const struct peer_address *key)
 {
@@ -63,7 +55,7 @@ static struct peer **find(struct peer_count *peers,
 bool peer_count_add(struct peer_count *peers,
                     const struct peer_address *address, int max)
 {
-    struct peer_address key = key_of(address);
+    struct peer_address key = peer_counted_as(address);
     struct peer **at = find(peers, &key);
     if (*at == NULL) {
         *at = xcalloc(1, sizeof **at);
@@ -78,7 +70,7 @@ bool peer_count_add(struct peer_count *peers,
 void peer_count_remove(struct peer_count *peers,
                        const struct peer_address *address)
 {
-    struct peer_address key = key_of(address);
+    struct peer_address key = peer_counted_as(address);
     struct peer **at = find(peers, &key);
     struct peer *peer = *at;
     if (peer == NULL || --peer->count > 0)

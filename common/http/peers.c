@@ -63,6 +63,14 @@ void peer_address_of(const struct sockaddr_storage *sockaddr,
     }
 }
 
+struct peer_address peer_counted_as(const struct peer_address *address)
+{
+    struct peer_address counted = *address;
+    if (!IN6_IS_ADDR_V4MAPPED(&address->in6))
+        memset(&counted.in6.s6_addr[8], 0, 8);
+    return counted;
+}
+
 void peer_address_text(const struct peer_address *address,
                        char ret_text[INET6_ADDRSTRLEN])
 {

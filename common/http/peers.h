@@ -47,6 +47,10 @@ bool peer_address_parse(const char *text, size_t len, struct peer_address *ret);
 void peer_address_of(const struct sockaddr_storage *sockaddr,
                      struct peer_address *ret);
 
+/* Whom limits count: an IPv4 address, or the /64 of an IPv6 one, of which one
+ * client has them all. */
+struct peer_address peer_counted_as(const struct peer_address *address);
+
 void peer_address_text(const struct peer_address *address,
                        char ret_text[INET6_ADDRSTRLEN]);
 

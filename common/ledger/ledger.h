@@ -255,10 +255,10 @@ enum celery_status ledger_inbox_expire(struct ledger *ledger, int64_t until_us,
                                        struct celery_error *err)
     CELERY_MUST_CHECK;
 
-/* A human's word on a deposit in conflict, with the reason and who said it, in
- * the audit log. credit: it is settled as any other from now on; else it is
- * rejected. CELERY_INVALID: there is no such deposit, it is not in conflict, or
- * its amount is zero and cannot be credited. */
+/* A human's word on a deposit, with the reason and who said it, in the audit log.
+ * credit: one in conflict is settled as any other from now on; else one that is
+ * not credited yet is rejected. CELERY_INVALID: there is no such deposit, it is in
+ * another state, or its amount is zero and cannot be credited. */
 enum celery_status ledger_resolve(struct ledger *ledger, const char *tx_id,
                                   bool credit, const char *reason,
                                   const char *actor, struct celery_error *err)

@@ -89,8 +89,8 @@ enum celery_status ledger_resolution_judge(
                            "credited: it can only be rejected",
                            resolution->tx_id);
     return celery_fail(err, CELERY_INVALID,
-                       "deposit %.60s is %s; only one in conflict can be "
-                       "resolved",
+                       "deposit %.60s is %s; one in conflict can be credited, "
+                       "one that is not credited yet rejected",
                        resolution->tx_id, state);
 }
 

@@ -132,14 +132,17 @@ static void one_bad_row_does_not_fail_the_batch(void)
 
 static void one_that_cannot_be_settled_does_not_fail_the_batch(void)
 {
-    struct ledger_deposit big = deposit("0xa", "99999999999999999999");
+    struct ledger_deposit bad = deposit("0xb", "1");
+    struct ledger_deposit fine = deposit("0xc", "0.5");
     char ids[3][LEDGER_ID_MAX] = {{0}};
     struct ledger_settled out[3];
-    struct ledger_ingested in = ingest(&big);
-    ck_assert(settle(in.tx_id).credited_now);
-    struct ledger_deposit more = deposit("0xb", "99999999999999999999");
-    struct ledger_deposit fine = deposit("0xc", "0.5");
-    in = ingest(&more);
+    tamper(strncmp(url, "sqlite", 6) == 0
+               ? "CREATE TRIGGER no BEFORE INSERT ON wallets WHEN NEW.currency"
+                 " = 'BAD' BEGIN SELECT RAISE(ABORT, 'no'); END"
+               : "ALTER TABLE wallets ADD CONSTRAINT no CHECK (currency <>"
+                 " 'BAD')");
+    (void)strcpy(bad.currency, "BAD");
+    struct ledger_ingested in = ingest(&bad);
     memcpy(ids[0], in.tx_id, LEDGER_ID_MAX);
     in = ingest(&fine);
     memcpy(ids[1], in.tx_id, LEDGER_ID_MAX);
@@ -150,6 +153,29 @@ static void one_that_cannot_be_settled_does_not_fail_the_batch(void)
     ck_assert_int_eq(out[0].error.status, CELERY_CONFLICT);
     ck_assert(out[1].credited_now);
     ck_assert(!out[2].found);
+    ck_assert(check().balanced);
+}
+
+/* To try again would change nothing: a human has to look. */
+static void a_balance_that_is_too_large_is_a_conflict(void)
+{
+    struct ledger_deposit big = deposit("0xa", "99999999999999999999");
+    struct ledger_deposit more = deposit("0xb", "99999999999999999999");
+    struct ledger_deposit fine = deposit("0xc", "0.5");
+    char ids[2][LEDGER_ID_MAX] = {{0}};
+    struct ledger_settled out[2];
+    ck_assert(settle(ingest(&big).tx_id).credited_now);
+    memcpy(ids[0], ingest(&more).tx_id, LEDGER_ID_MAX);
+    memcpy(ids[1], ingest(&fine).tx_id, LEDGER_ID_MAX);
+    OK(ledger_settle(ledger, (const char(*)[LEDGER_ID_MAX])ids, 2, out, err));
+    ck_assert(!out[0].failed && !out[0].credited_now);
+    ck_assert_int_eq(out[0].state, LEDGER_CONFLICT);
+    ck_assert(out[1].credited_now);
+    expect_balance(user, "99999999999999999999.5");
+    ck_assert_int_eq(number("SELECT count(*) FROM transactions WHERE"
+                            " conflict_reason = 'the balance would be too"
+                            " large'"),
+                     1);
     ck_assert(check().balanced);
 }
 
@@ -540,6 +566,7 @@ static void (*const scenarios[])(void) = {
     equal_keys_in_a_batch_are_merged,
     one_bad_row_does_not_fail_the_batch,
     one_that_cannot_be_settled_does_not_fail_the_batch,
+    a_balance_that_is_too_large_is_a_conflict,
     an_unknown_user_is_attributed_later,
     a_missing_user_is_filled_by_a_later_webhook,
     a_conflict_is_kept_and_never_credited,

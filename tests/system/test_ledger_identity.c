@@ -68,8 +68,14 @@ static void other_amounts_and_recipients_are_other_transfers(void)
     d.to_address = "0xaa";
     (void)strcpy(d.amount, "1.6");
     ck_assert_int_eq(ingest(&d).state, LEDGER_RECEIVED);
+    /* Where both addresses are told the user does not matter. */
     d = at_index("0xa", 4);
-    d.to_address = "0xcc";
+    d.to_address = "0xaa";
+    random_id(d.user_id);
+    ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
+    d = at_index("0xb", 1);
+    ck_assert_int_eq(ingest(&d).state, LEDGER_RECEIVED);
+    d = at_index("0xb", 2);
     random_id(d.user_id);
     ck_assert_int_eq(ingest(&d).state, LEDGER_RECEIVED);
     /* The spelling of an address is not another recipient. */
@@ -116,15 +122,55 @@ static void without_an_index_each_recipient_has_a_transfer(void)
         ck_assert_int_eq(in[i].result, LEDGER_INGEST_NEW);
         credit(in[i].tx_id);
     }
-    d.to_address = "0xBB";
-    ck_assert_int_eq(ingest(&d).result, LEDGER_INGEST_DUPLICATE);
-    ck_assert_str_eq(ingest(&d).tx_id, in[1].tx_id);
-    /* One that is not told, or told in another form, may be any of them. */
+    /* A kind that is set anew writes them another way. */
+    static const char *const spellings[] = {"0xBB", "bb", "BB", "0XbB"};
+    for (size_t i = 0; i < 4; i++) {
+        d.to_address = spellings[i];
+        ck_assert_int_eq(ingest(&d).result, LEDGER_INGEST_DUPLICATE);
+        ck_assert_str_eq(ingest(&d).tx_id, in[1].tx_id);
+    }
+    /* One that is not told may be any of them; one that is told in another form
+     * as well, but nobody can say so. */
     d.to_address = NULL;
     ck_assert_int_eq(ingest(&d).result, LEDGER_INGEST_DUPLICATE);
     d.to_address = "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8";
-    ck_assert_int_eq(ingest(&d).result, LEDGER_INGEST_DUPLICATE);
+    ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
     expect_balance(user, "4.5");
+}
+
+/* One script has several addresses: cashaddr with and without its prefix, base58. */
+static void an_address_in_another_form_may_be_the_same(void)
+{
+    static const char *const forms[] = {
+        "bitcoincash:qpm2qsznhks23z7629mms6s4cwef74vcwvy22gdx6a",
+        "qpm2qsznhks23z7629mms6s4cwef74vcwvy22gdx6a",
+        "1BpEi6DfDAUFd7GtittLSdBeYJvcoaVggu"};
+    struct ledger_deposit d = at_index("0xa", -1);
+    for (size_t i = 0; i < 3; i++) {
+        d.to_address = forms[i];
+        ck_assert_int_eq(ingest(&d).state,
+                         i == 0 ? LEDGER_RECEIVED : LEDGER_CONFLICT);
+    }
+    d.to_address = "1AnotherOne";
+    (void)strcpy(d.amount, "2.5");
+    ck_assert_int_eq(ingest(&d).state, LEDGER_RECEIVED);
+}
+
+/* A chain may have been renamed; a hash of 64 digits is one transfer's. */
+static void another_chain_s_hash_is_a_possible_duplicate(void)
+{
+    struct ledger_deposit d = at_index("0x" D32 D32, 1);
+    credit(ingest(&d).tx_id);
+    (void)strcpy(d.chain, "bsc");
+    ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
+    (void)strcpy(d.amount, "2.5");
+    (void)strcpy(d.chain, "polygon");
+    ck_assert_int_eq(ingest(&d).state, LEDGER_RECEIVED);
+    /* Short ones are anybody's numbers. */
+    d = at_index("17", 1);
+    ck_assert_int_eq(ingest(&d).state, LEDGER_RECEIVED);
+    (void)strcpy(d.chain, "bsc");
+    ck_assert_int_eq(ingest(&d).state, LEDGER_RECEIVED);
 }
 
 static void what_was_pending_takes_its_index(void)
@@ -142,9 +188,83 @@ static void what_was_pending_takes_its_index(void)
     credit(first.tx_id);
     d.log_index = 7;
     ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
-    d.log_index = -1;
-    ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
+    /* The first webhook again is the row that it made. */
+    d = at_index("0xa", -1);
+    d.confirmations = 0;
+    ck_assert_int_eq(ingest(&d).result, LEDGER_INGEST_DUPLICATE);
+    ck_assert_str_eq(ingest(&d).tx_id, first.tx_id);
     expect_balance(user, "1.5");
+}
+
+static void of_several_pending_each_takes_its_own_index(void)
+{
+    static const char *const addresses[] = {"0xaa", "0xbb"};
+    struct ledger_ingested pending[2];
+    struct ledger_deposit d = at_index("0xa", -1);
+    d.confirmations = 0;
+    for (size_t i = 0; i < 2; i++) {
+        d.to_address = addresses[i];
+        pending[i] = ingest(&d);
+    }
+    d.confirmations = 5;
+    for (int32_t i = 0; i < 2; i++) {
+        d.to_address = addresses[i];
+        d.log_index = 4 + i;
+        struct ledger_ingested told = ingest(&d);
+        ck_assert_str_eq(told.tx_id, pending[i].tx_id);
+        credit(told.tx_id);
+    }
+    expect_balance(user, "3");
+}
+
+static void another_currency_does_not_take_an_index(void)
+{
+    struct ledger_deposit d = at_index("0xa", -1);
+    d.confirmations = 0;
+    struct ledger_ingested first = ingest(&d);
+    d = at_index("0xa", 7);
+    (void)strcpy(d.currency, "EUR");
+    ck_assert_int_eq(ingest(&d).result, LEDGER_INGEST_NEW);
+    d = at_index("0xa", 3);
+    ck_assert_str_eq(ingest(&d).tx_id, first.tx_id);
+}
+
+/* Two rows may be the one that is told: a human decides, and can. */
+static void what_a_human_credits_is_not_credited_again(void)
+{
+    struct ledger_deposit d = at_index("0xa", -1);
+    d.confirmations = 0;
+    struct ledger_ingested pending = ingest(&d);
+    (void)strcpy(d.amount, "2.5");
+    d.to_address = "0xaa";
+    tamper("UPDATE transactions SET to_address = '0xbb'");
+    struct ledger_ingested other = ingest(&d);
+    ck_assert_str_ne(other.tx_id, pending.tx_id);
+    tamper("UPDATE transactions SET to_address = NULL, amount = '1.5'");
+    d = at_index("0xa", 9);
+    struct ledger_ingested told = ingest(&d);
+    ck_assert_int_eq(told.state, LEDGER_CONFLICT);
+    OK(ledger_resolve(ledger, told.tx_id, true, "seen", "ann", err));
+    tamper("UPDATE transactions SET confirmations = 5");
+    ck_assert_int_eq(settle(pending.tx_id).state, LEDGER_CONFLICT);
+    credit(told.tx_id);
+    ck_assert_int_eq(settle(other.tx_id).state, LEDGER_CONFLICT);
+    expect_balance(user, "1.5");
+}
+
+static void what_is_not_credited_yet_can_be_rejected(void)
+{
+    struct celery_error why = {0};
+    struct ledger_deposit d = at_index("0xa", 1);
+    d.confirmations = 1;
+    struct ledger_ingested in = ingest(&d);
+    ck_assert_int_eq(settle(in.tx_id).state, LEDGER_AWAITING_CONFIRMATIONS);
+    ck_assert_int_eq(ledger_resolve(ledger, in.tx_id, true, "x", "ann", &why),
+                     CELERY_INVALID);
+    OK(ledger_resolve(ledger, in.tx_id, false, "x", "ann", err));
+    d.confirmations = 5;
+    ck_assert_int_eq(ingest(&d).state, LEDGER_REJECTED);
+    ck_assert(!settle(in.tx_id).credited_now);
 }
 
 /* Another amount is another transfer: which of two that is pending is not told. */
@@ -173,6 +293,41 @@ static void stable_indexes_hold_within_one_block(void)
     d.log_index = 3;
     d.block_number = 101;
     ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
+    /* One that was pending tells its block later. */
+    d = at_index("0xb", 1);
+    d.index_stable = true;
+    d.confirmations = 0;
+    (void)ingest(&d);
+    d.confirmations = 5;
+    d.block_number = 100;
+    credit(ingest(&d).tx_id);
+    d.log_index = 2;
+    d.block_number = 101;
+    ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
+}
+
+/* Whatever its state: one that is held may have been taken back all the same. */
+static void a_conflict_can_be_taken_back_as_well(void)
+{
+    struct ledger_deposit d = at_index("0xa", 3);
+    d.index_stable = true;
+    d.conflict_reason = "amount has more decimals than its chain";
+    ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
+    d.conflict_reason = "the provider says that it was removed";
+    d.takes_back = true;
+    ck_assert_int_eq(ingest(&d).result, LEDGER_INGEST_DUPLICATE);
+    d = at_index("0xa", 4);
+    d.index_stable = true;
+    ck_assert_int_eq(ingest(&d).state, LEDGER_CONFLICT);
+}
+
+static void a_batch_is_taken_in_the_order_given(void)
+{
+    struct ledger_deposit d[2] = {at_index("0xa", 3), at_index("0xa", -1)};
+    struct ledger_ingested in[2];
+    OK(ledger_ingest(ledger, d, 2, in, err));
+    ck_assert_int_eq(in[0].state, LEDGER_RECEIVED);
+    ck_assert_int_eq(in[1].state, LEDGER_CONFLICT);
 }
 
 static void a_transfer_taken_back_comes_again_as_a_possible_duplicate(void)
@@ -332,9 +487,17 @@ static void (*const scenarios[])(void) = {
     other_amounts_and_recipients_are_other_transfers,
     the_kind_of_the_chain_does_not_make_the_key,
     without_an_index_each_recipient_has_a_transfer,
+    an_address_in_another_form_may_be_the_same,
+    another_chain_s_hash_is_a_possible_duplicate,
     what_was_pending_takes_its_index,
+    of_several_pending_each_takes_its_own_index,
     another_amount_does_not_take_an_index,
+    another_currency_does_not_take_an_index,
     stable_indexes_hold_within_one_block,
+    a_conflict_can_be_taken_back_as_well,
+    a_batch_is_taken_in_the_order_given,
+    what_a_human_credits_is_not_credited_again,
+    what_is_not_credited_yet_can_be_rejected,
     a_transfer_taken_back_comes_again_as_a_possible_duplicate,
     the_settlement_holds_what_the_webhook_did_not_see,
     an_odd_amount_is_recorded_and_the_first_stands,

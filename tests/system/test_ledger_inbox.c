@@ -163,6 +163,70 @@ static void an_event_id_whose_body_was_not_taken_is_free(void)
                      3);
 }
 
+/* As long as nothing is taken of an event both are kept, once. */
+static void two_bodies_of_an_event_are_refused_in_turn(void)
+{
+    struct told told = {.webhook = {.event_id = "evt_1",
+                                    .outcome = LEDGER_REFUSED,
+                                    .error = "no"}};
+    for (int i = 0; i < 6; i++) {
+        told.webhook.body = i % 2 == 0 ? CELERY_STR("1") : CELERY_STR("2");
+        tell(&told);
+        ck_assert_int_eq(told.answer.result,
+                         i < 2 ? LEDGER_INBOX_NEW : LEDGER_INBOX_REPEATED);
+    }
+    ck_assert_int_eq(number("SELECT count(*) FROM inbox WHERE seen = 3"), 2);
+}
+
+/* A body that another one has replaced is no work to be done. */
+static void a_replaced_body_is_not_open(void)
+{
+    struct ledger_deposit d = at_index("0xa", 1);
+    char ids[4][LEDGER_ID_MAX];
+    size_t count = 0;
+    struct told told = {.webhook = {.body = CELERY_STR("1"),
+                                    .event_id = "evt_1",
+                                    .outcome = LEDGER_REFUSED,
+                                    .error = "no"}};
+    tell(&told);
+    told.webhook = (struct ledger_webhook){.body = CELERY_STR("2"),
+                                           .event_id = "evt_1",
+                                           .deposits = &d,
+                                           .deposit_count = 1};
+    tell(&told);
+    OK(ledger_inbox_open(ledger, 0, NULL, 4, ids, &count, err));
+    ck_assert_uint_eq(count, 0);
+}
+
+/* The source's mapping changed: what was taken stays told. */
+static void what_was_taken_stays_so(void)
+{
+    struct ledger_deposit d = at_index("0xa", 1);
+    struct told told = {.webhook = {.body = CELERY_STR("1"),
+                                    .outcome = LEDGER_PARTIAL,
+                                    .deposits = &d,
+                                    .deposit_count = 1}};
+    char tx_id[LEDGER_ID_MAX];
+    char sql[256];
+    tell(&told);
+    memcpy(tx_id, told.deposits[0].tx_id, sizeof tx_id);
+    told.webhook = (struct ledger_webhook){.body = CELERY_STR("1"),
+                                           .outcome = LEDGER_IGNORED};
+    tell(&told);
+    struct ledger_deposit other = at_index("0xb", 1);
+    told.webhook = (struct ledger_webhook){.body = CELERY_STR("1"),
+                                           .outcome = LEDGER_PARTIAL,
+                                           .deposits = &other,
+                                           .deposit_count = 1};
+    tell(&told);
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT count(*) FROM inbox WHERE outcome = 'partial' AND"
+                   " seen = 3 AND CAST(tx_ids AS text) LIKE '%%%s%%' AND"
+                   " CAST(tx_ids AS text) LIKE '%%%s%%'",
+                   tx_id, told.deposits[0].tx_id);
+    ck_assert_int_eq(number(sql), 1);
+}
+
 static void refuse_amounts_of_42(void)
 {
     tamper(strncmp(url, "sqlite", 6) == 0
@@ -280,6 +344,9 @@ static void (*const scenarios[])(void) = {
     what_comes_again_may_be_understood,
     an_event_id_stands_for_one_body,
     an_event_id_whose_body_was_not_taken_is_free,
+    two_bodies_of_an_event_are_refused_in_turn,
+    a_replaced_body_is_not_open,
+    what_was_taken_stays_so,
     what_the_ledger_cannot_hold_fails_alone,
     what_was_partly_taken_is_open,
     the_open_ones_are_listed_and_replayed,

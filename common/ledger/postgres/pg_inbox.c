@@ -64,7 +64,8 @@ enum celery_status pg_inbox_open(void *impl, const struct ledger_since *since,
     enum celery_status st = pg_run(
         impl,
         "SELECT id FROM inbox WHERE outcome <> 'stored'"
-        " AND substr(key, 1, 5) <> 'used:'::bytea AND received_at >= " FROM_US(
+        " AND substr(key, 1, 5) NOT IN ('used:', 'over:') AND received_at "
+        ">= " FROM_US(
             "$1") " AND ($2::uuid IS NULL OR (received_at, id) > (SELECT"
                   " a.received_at, a.id FROM inbox a WHERE a.id = $2::uuid))"
                   " ORDER BY received_at, id LIMIT $3::bigint",
@@ -95,7 +96,9 @@ enum celery_status pg_inbox_replayed(void *impl,
     enum celery_status st =
         pg_run(impl,
                "WITH box AS (UPDATE inbox SET outcome = $2, error = $3,"
-               "  field = $4, tx_ids = $5 WHERE id = $1::uuid)"
+               "  field = $4, tx_ids = $5 || ARRAY(SELECT u.id"
+               "   FROM unnest(tx_ids) AS u (id) WHERE u.id <> ALL ($5))"
+               "  WHERE id = $1::uuid)"
                " UPDATE transactions SET inbox_id = $1::uuid"
                " WHERE tx_id = ANY ($5) AND inbox_id IS NULL",
                &params, &result, err);

@@ -250,6 +250,8 @@ static enum celery_status ingest(struct pg_pool *pool, struct pg_conn *conn,
     return CELERY_OK;
 }
 
+enum { PARTS_TRIES = 6 };
+
 /* --- part by part ----------------------------------------------------------- */
 
 /* One part under a savepoint; only what is not its own fault is an error. */
@@ -298,8 +300,15 @@ enum celery_status pg_ingest(void *impl, const struct ledger_batch *batch,
 {
     struct celery_error why = {0};
     enum celery_status st = ingest(impl, NULL, batch, &why);
-    if (st != CELERY_OK && pg_error_of_data(&why))
+    if (st != CELERY_OK && pg_error_of_data(&why)) {
         st = ingest_parts(impl, batch, &why);
+        for (unsigned tries = 1; st != CELERY_OK && tries < PARTS_TRIES
+                                 && pg_error_repeatable(&why);
+             tries++) {
+            pg_pause(tries);
+            st = ingest_parts(impl, batch, &why);
+        }
+    }
     if (st != CELERY_OK && err != NULL)
         *err = why;
     return st;

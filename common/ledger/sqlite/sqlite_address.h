@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * may_be_same_address(a, b) for SQLite: equal but for case, or one in hexadecimal
- * digits and one in another form, or one is not told.
+ * Addresses in SQL, as the functions of the same names in PostgreSQL:
+ *
+ *     same_address(a, b): equal, hexadecimal digits but for case and 0x; NULL
+ *     where one is not told
+ *     may_be_same_recipient(a_address, a_user, b_address, b_user): addresses
+ *     decide where both are told (of different forms, or in another case, they
+ *     may be one), else the users; what is not told may be the same
  */
-#ifndef LEDGER_SQLITE_SQLITE_ADDRESS_H
-#define LEDGER_SQLITE_SQLITE_ADDRESS_H
+#ifndef SQLITE_SQLITE_ADDRESS_H
+#define SQLITE_SQLITE_ADDRESS_H
 
 #include <sqlite3.h>
 
-/* Returns SQLite's result code. */
+/* Returns SQLite's status. */
 int sqlite_address_register(sqlite3 *db);
 
-#endif /* LEDGER_SQLITE_SQLITE_ADDRESS_H */
+#endif /* SQLITE_SQLITE_ADDRESS_H */

@@ -10,6 +10,10 @@
 
 /* --- webhooks in ------------------------------------------------------------- */
 
+#define STAYS                                         \
+    "(outcome = 'stored' OR (outcome = 'partial' AND" \
+    " excluded.outcome IN ('ignored', 'refused')))"
+
 static enum celery_status insert(struct sqlite_conn *conn,
                                  const struct ledger_webhook *webhook,
                                  const struct ledger_inbox_key *key,
@@ -19,12 +23,12 @@ static enum celery_status insert(struct sqlite_conn *conn,
         "INSERT INTO inbox (id, source, key, digest, event_id, request_id,"
         " headers, body, outcome, error, field, received_at, last_seen_at)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)"
-        /* What was not understood then may be now. */
+        /* What was not understood then may be now; what was taken stays so. */
         " ON CONFLICT (source, key) DO UPDATE SET seen = seen + 1,"
         " last_seen_at = excluded.last_seen_at,"
-        " error = iif(outcome = 'stored', error, excluded.error),"
-        " field = iif(outcome = 'stored', field, excluded.field),"
-        " outcome = iif(outcome = 'stored', outcome, excluded.outcome)";
+        " error = iif(" STAYS ", error, excluded.error),"
+        " field = iif(" STAYS ", field, excluded.field),"
+        " outcome = iif(" STAYS ", outcome, excluded.outcome)";
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, webhook->inbox_id);
     sqlite_bind(stmt, 2, webhook->source);
@@ -80,32 +84,44 @@ static enum celery_status give_up_key(struct sqlite_conn *conn,
                                       struct celery_error *err)
 {
     static const char sql[] =
-        "UPDATE inbox SET key = randomblob(24) WHERE id = ?1";
+        "UPDATE inbox SET key = CAST('over:' || hex(digest) || id AS BLOB)"
+        " WHERE id = ?1";
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, inbox_id);
     return sqlite_step_done(conn, stmt, err);
 }
 
-/* The body that came under a used id is kept, under a key of its own. */
+/* A body whose event id stands for another one is kept under a key of its own:
+ * prefix (5 characters) and its digest. */
+static enum celery_status put_aside(struct sqlite_conn *conn,
+                                    const struct ledger_webhook *webhook,
+                                    const char *prefix,
+                                    struct ledger_webhook_answer *ret,
+                                    struct celery_error *err)
+{
+    struct ledger_inbox_key key;
+    struct found known = {.found = false};
+    ledger_inbox_key(webhook, &key);
+    memcpy(key.bytes, prefix, 5);
+    memcpy(key.bytes + 5, key.digest, sizeof key.digest);
+    key.len = 5 + sizeof key.digest;
+    enum celery_status st = find(conn, webhook->source, &key, &known, err);
+    ret->result = known.found ? LEDGER_INBOX_REPEATED : LEDGER_INBOX_NEW;
+    if (known.found)
+        memcpy(ret->inbox_id, known.id, sizeof ret->inbox_id);
+    return st == CELERY_OK ? insert(conn, webhook, &key, err) : st;
+}
+
 static enum celery_status put_reused(struct sqlite_conn *conn,
                                      const struct ledger_webhook *webhook,
                                      struct ledger_webhook_answer *ret,
                                      struct celery_error *err)
 {
     struct ledger_webhook kept = *webhook;
-    struct ledger_inbox_key key;
-    struct found known = {.found = false};
-    ledger_inbox_key(webhook, &key);
-    memcpy(key.bytes, "used:", 5);
-    memcpy(key.bytes + 5, key.digest, sizeof key.digest);
-    key.len = 5 + sizeof key.digest;
     kept.outcome = LEDGER_REFUSED;
     kept.error = "the event id was used with another body";
     kept.field = NULL;
-    enum celery_status st = insert(conn, &kept, &key, err);
-    if (st == CELERY_OK)
-        st = find(conn, webhook->source, &key, &known, err);
-    memcpy(ret->inbox_id, known.id, sizeof ret->inbox_id);
+    enum celery_status st = put_aside(conn, &kept, "used:", ret, err);
     ret->result = LEDGER_INBOX_REUSED;
     return st;
 }
@@ -123,6 +139,10 @@ enum celery_status sqlite_inbox_put(struct sqlite_conn *conn,
         return st;
     if (known.found && !known.same && known.taken)
         return put_reused(conn, webhook, ret, err);
+    if (known.found && !known.same
+        && (webhook->outcome == LEDGER_IGNORED
+            || webhook->outcome == LEDGER_REFUSED))
+        return put_aside(conn, webhook, "over:", ret, err);
     if (known.found && !known.same) {
         st = give_up_key(conn, known.id, err);
         known.found = false;
@@ -132,6 +152,12 @@ enum celery_status sqlite_inbox_put(struct sqlite_conn *conn,
     ret->result = known.found ? LEDGER_INBOX_REPEATED : LEDGER_INBOX_NEW;
     return st == CELERY_OK ? insert(conn, webhook, &key, err) : st;
 }
+
+/* Those of the list, and those that it told of before. */
+#define ALL_IDS(list)                                                         \
+    "(SELECT json_group_array(value) FROM (SELECT value FROM json_each(" list \
+    ") UNION ALL SELECT value FROM json_each(COALESCE(tx_ids, '[]')) WHERE"   \
+    " value NOT IN (SELECT value FROM json_each(" list "))))"
 
 static void write_ids(const struct ledger_ingested *deposits, size_t count,
                       struct celery_buf *ret)
@@ -150,7 +176,8 @@ enum celery_status sqlite_inbox_link(struct sqlite_conn *conn,
                                      const struct ledger_webhook_answer *answer,
                                      struct celery_error *err)
 {
-    static const char sql[] = "UPDATE inbox SET tx_ids = ?2 WHERE id = ?1";
+    static const char sql[] =
+        "UPDATE inbox SET tx_ids = " ALL_IDS("?2") " WHERE id = ?1";
     CLEANUP(celery_buf_done) struct celery_buf ids = CELERY_BUF_INIT;
     if (answer->result == LEDGER_INBOX_REUSED || webhook->deposit_count == 0)
         return CELERY_OK;
@@ -208,7 +235,7 @@ enum celery_status sqlite_inbox_open(void *impl,
 {
     static const char sql[] =
         "SELECT id FROM inbox WHERE outcome <> 'stored' AND received_at >= ?1"
-        " AND substr(CAST(key AS TEXT), 1, 5) <> 'used:'"
+        " AND substr(CAST(key AS TEXT), 1, 5) NOT IN ('used:', 'over:')"
         " AND (?2 IS NULL OR (received_at, id) > (SELECT received_at, id"
         "  FROM inbox WHERE id = ?2)) ORDER BY received_at, id LIMIT ?3";
     struct sqlite_conn *conn = NULL;
@@ -267,8 +294,9 @@ static enum celery_status replayed(struct sqlite_conn *conn,
                                    const struct ledger_ingested *deposits,
                                    struct celery_error *err)
 {
-    static const char sql[] = "UPDATE inbox SET outcome = ?2, error = ?3,"
-                              " field = ?4, tx_ids = ?5 WHERE id = ?1";
+    static const char sql[] =
+        "UPDATE inbox SET outcome = ?2, error = ?3, field = ?4, tx_ids ="
+        " " ALL_IDS("?5") " WHERE id = ?1";
     CLEANUP(celery_buf_done) struct celery_buf ids = CELERY_BUF_INIT;
     write_ids(deposits, webhook->deposit_count, &ids);
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
@@ -350,8 +378,15 @@ static enum celery_status resolve(struct sqlite_conn *conn,
         sqlite_find_row(conn, resolution->tx_id, &row, &found, err);
     if (st != CELERY_OK)
         return st;
-    bool resolved = found && strcmp(row.state, "conflict") == 0
-                 && !(resolution->credit && strcmp(row.amount, "0") == 0);
+    enum ledger_state state = LEDGER_STATE_COUNT;
+    if (found)
+        (void)ledger_state_parse(row.state, &state);
+    bool resolved =
+        state == LEDGER_CONFLICT
+            ? !(resolution->credit && strcmp(row.amount, "0") == 0)
+            : !resolution->credit
+                  && (state == LEDGER_RECEIVED || state == LEDGER_UNMATCHED
+                      || state == LEDGER_AWAITING_CONFIRMATIONS);
     st = ledger_resolution_judge(resolution, found, resolved, row.state, err);
     if (st != CELERY_OK)
         return st;

@@ -122,19 +122,21 @@ static enum celery_status insert(struct sqlite_conn *conn,
     return sqlite_step_done(conn, stmt, err);
 }
 
-/* Is a transfer of that hash, recipient and amount known under another index?
- * What is not told (an address, a user) may be the same. */
+/* Is a transfer of that hash, recipient and amount known under another index, or
+ * on another chain, which may be this one under another name? */
 static enum celery_status is_possible_duplicate(
     struct sqlite_conn *conn, const struct ledger_deposit *row, bool *ret,
     struct celery_error *err)
 {
     static const char sql[] =
-        "SELECT 1 FROM transactions WHERE chain = ?1 AND canonical_hash = ?2"
-        " AND key_collides = 0 AND log_index <> ?3 AND amount = ?4"
-        " AND may_be_same_address(to_address, ?5)"
-        " AND COALESCE(user_id = ?6, 1)"
-        " AND NOT (index_stable AND ?7 AND NOT taken_back"
-        "  AND COALESCE(block_number = ?8, 1))"
+        "SELECT 1 FROM transactions WHERE canonical_hash = ?2"
+        " AND key_collides = 0 AND iif(chain = ?1, log_index <> ?3 OR ?3 < 0,"
+        "  length(canonical_hash) = 64"
+        "  AND trim(canonical_hash, '0123456789abcdef') = '')"
+        " AND amount = ?4"
+        " AND may_be_same_recipient(to_address, user_id, ?5, ?6)"
+        " AND NOT (chain = ?1 AND index_stable AND ?7 AND NOT taken_back"
+        "  AND block_number IS ?8)"
         " AND state NOT IN ('rejected', 'reversed') LIMIT 1";
     char key[LEDGER_HASH_MAX];
     hash_key(row, key);
@@ -191,11 +193,12 @@ struct known {
     int64_t required;
     bool never_published;
     bool without_address;
+    bool without_block;
 };
 
-/* An index that is not told is below 0, one number for each address that is
- * another's for sure; it is also that of an old row which may not have been told
- * one. */
+/* An index that is not told is below 0, one number for each address; it is also
+ * that of a row that was told without one first, and of an old row which may not
+ * have been told one. */
 static enum celery_status find_known(struct sqlite_conn *conn,
                                      const struct ledger_deposit *row,
                                      struct known *ret,
@@ -205,13 +208,13 @@ static enum celery_status find_known(struct sqlite_conn *conn,
     static const char sql[] =
         "SELECT tx_id, state, amount, currency, user_id, confirmations,"
         " confirmations_required, next_enqueue_at IS NULL, traceparent,"
-        " conflict_reason, to_address IS NULL"
+        " conflict_reason, to_address IS NULL, block_number IS NULL"
         " FROM transactions WHERE chain = ?1 AND canonical_hash = ?2"
         " AND key_collides = 0 AND ((?3 >= 0 AND log_index = ?3)"
-        "  OR (?3 < 0 AND (log_index < 0"
+        "  OR (?3 < 0 AND (log_index < 0 OR index_adopted"
         "   OR (log_index = 0 AND index_known IS NULL))"
-        "   AND may_be_same_address(to_address, ?4)))"
-        " ORDER BY COALESCE(lower(to_address) = lower(?4), 0) DESC,"
+        "   AND COALESCE(same_address(to_address, ?4), 1)))"
+        " ORDER BY same_address(to_address, ?4) DESC NULLS LAST, index_adopted,"
         "  log_index DESC LIMIT 1";
     char key[LEDGER_HASH_MAX];
     hash_key(row, key);
@@ -235,6 +238,7 @@ static enum celery_status find_known(struct sqlite_conn *conn,
                 sizeof ret_answer->traceparent);
     sqlite_copy(stmt, 9, ret->reason, sizeof ret->reason);
     ret->without_address = sqlite3_column_int(stmt, 10) != 0;
+    ret->without_block = sqlite3_column_int(stmt, 11) != 0;
     (void)sqlite3_reset(stmt);
     return CELERY_OK;
 }
@@ -247,13 +251,15 @@ static enum celery_status adopt(struct sqlite_conn *conn,
 {
     static const char sql[] =
         "UPDATE transactions SET log_index = ?3, index_known = 1,"
-        " index_stable = ?7 WHERE tx_id = (SELECT iif(count(*) = 1,"
-        "  max(tx_id), NULL) FROM transactions WHERE chain = ?1"
-        "  AND canonical_hash = ?2 AND key_collides = 0 AND log_index < 0)"
+        " index_adopted = 1, index_stable = ?7"
+        " WHERE tx_id = (SELECT iif(count(*) = 1, max(tx_id), NULL)"
+        "  FROM transactions WHERE chain = ?1 AND canonical_hash = ?2"
+        "  AND key_collides = 0 AND log_index < 0 AND amount = ?4"
+        "  AND currency = ?8"
+        "  AND may_be_same_recipient(to_address, user_id, ?5, ?6)"
+        "  AND state NOT IN ('rejected', 'reversed'))"
         " AND state IN ('received', 'awaiting_confirmations')"
-        " AND confirmations < confirmations_required AND amount = ?4"
-        " AND may_be_same_address(to_address, ?5)"
-        " AND COALESCE(user_id = ?6, 1)";
+        " AND confirmations < confirmations_required";
     char key[LEDGER_HASH_MAX];
     *ret_adopted = false;
     if (row->log_index < 0)
@@ -267,6 +273,7 @@ static enum celery_status adopt(struct sqlite_conn *conn,
     sqlite_bind(stmt, 5, row->to_address);
     sqlite_bind_id(stmt, 6, row->user_id);
     sqlite_bind_number(stmt, 7, row->index_stable);
+    sqlite_bind(stmt, 8, row->currency);
     enum celery_status st = sqlite_step_done(conn, stmt, err);
     *ret_adopted = st == CELERY_OK && sqlite_changed(conn) == 1;
     return st;
@@ -359,8 +366,8 @@ static enum celery_status update_known(struct sqlite_conn *conn,
         " user_id = iif(state IN ('received', 'unmatched',"
         "  'awaiting_confirmations'), COALESCE(user_id, ?3), user_id),"
         " next_enqueue_at = iif(?4 AND state <> 'received', ?5,"
-        "  next_enqueue_at), to_address = COALESCE(to_address, ?6)"
-        " WHERE tx_id = ?1";
+        "  next_enqueue_at), to_address = COALESCE(to_address, ?6),"
+        " block_number = COALESCE(block_number, ?7) WHERE tx_id = ?1";
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, answer->tx_id);
     sqlite_bind_number(stmt, 2, told);
@@ -368,6 +375,8 @@ static enum celery_status update_known(struct sqlite_conn *conn,
     sqlite_bind_number(stmt, 4, answer->publish);
     sqlite_bind_number(stmt, 5, clock_wall_us());
     sqlite_bind(stmt, 6, row->to_address);
+    if (row->block_number >= 0)
+        sqlite_bind_number(stmt, 7, row->block_number);
     return sqlite_step_done(conn, stmt, err);
 }
 
@@ -386,8 +395,24 @@ static enum celery_status confirm(struct sqlite_conn *conn,
     ret->publish = must_publish(known, row, told, ret->state);
     bool changes = ret->publish || told > known->confirmations
                 || (known->user_id[0] == '\0' && row->user_id[0] != '\0')
-                || (known->without_address && row->to_address != NULL);
+                || (known->without_address && row->to_address != NULL)
+                || (known->without_block && row->block_number >= 0);
     return changes ? update_known(conn, row, told, ret, err) : CELERY_OK;
+}
+
+static enum celery_status record_contradiction(
+    struct sqlite_conn *conn, const struct ledger_deposit *row,
+    const struct known *known, const struct ledger_ingested *answer,
+    struct celery_error *err)
+{
+    CLEANUP(celery_buf_done) struct celery_buf details = CELERY_BUF_INIT;
+    struct celery_json_writer w = CELERY_JSON_WRITER(&details);
+    celery_json_begin_object(&w);
+    put_text(&w, "reason", row->conflict_reason);
+    put_text(&w, "state", ledger_state_name(answer->state));
+    celery_json_end_object(&w);
+    return audit_once(conn, "deposit_contradicted", answer->tx_id,
+                      null_if_empty(known->user_id), details.data, err);
 }
 
 /* What was announced is taken back: it is not credited any more; if it was,
@@ -404,27 +429,18 @@ static enum celery_status contradict(struct sqlite_conn *conn,
         "  conflict_reason),"
         " state = iif(state IN ('received', 'unmatched',"
         "  'awaiting_confirmations'), 'conflict', state) WHERE tx_id = ?1";
-    ret->result = LEDGER_INGEST_DUPLICATE;
+    bool held = ret->state == LEDGER_CONFLICT || ret->state == LEDGER_REJECTED;
+    ret->result = held ? LEDGER_INGEST_DUPLICATE : LEDGER_INGEST_DIFFERS;
     (void)snprintf(ret->detail, sizeof ret->detail, "%s", "status");
-    if (ret->state == LEDGER_CONFLICT || ret->state == LEDGER_REJECTED)
-        return CELERY_OK;
-    ret->result = LEDGER_INGEST_DIFFERS;
-    CLEANUP(celery_buf_done) struct celery_buf details = CELERY_BUF_INIT;
-    struct celery_json_writer w = CELERY_JSON_WRITER(&details);
-    celery_json_begin_object(&w);
-    put_text(&w, "reason", row->conflict_reason);
-    put_text(&w, "state", ledger_state_name(ret->state));
-    celery_json_end_object(&w);
     enum celery_status st =
-        audit_once(conn, "deposit_contradicted", ret->tx_id,
-                   null_if_empty(known->user_id), details.data, err);
+        held ? CELERY_OK : record_contradiction(conn, row, known, ret, err);
     if (st != CELERY_OK)
         return st;
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, ret->tx_id);
     sqlite_bind(stmt, 2, row->conflict_reason);
     st = sqlite_step_done(conn, stmt, err);
-    if (st == CELERY_OK && ret->state != LEDGER_CREDITED
+    if (st == CELERY_OK && !held && ret->state != LEDGER_CREDITED
         && ret->state != LEDGER_REVERSED)
         ret->state = LEDGER_CONFLICT;
     return st;

@@ -7,12 +7,15 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "ledger/amount.h"
 #include "ledger/sqlite/sqlite_ledger.h"
 
-/* The row as it stands and whether its user exists. */
+/* The row as it stands, whether its user exists, and why it must not be
+ * credited (NULL: it may). */
 struct open_row {
     struct ledger_row row;
     bool user_known;
+    const char *why;
 };
 
 static enum celery_status user_exists(struct sqlite_conn *conn,
@@ -28,12 +31,87 @@ static enum celery_status user_exists(struct sqlite_conn *conn,
     return st;
 }
 
+/* May it be a transfer that is credited already, or that a human said to credit?
+ * As is_possible_duplicate() of the ingest. */
+static enum celery_status is_fenced(struct sqlite_conn *conn, const char *tx_id,
+                                    bool *ret, struct celery_error *err)
+{
+    static const char sql[] =
+        "SELECT 1 FROM transactions t JOIN transactions o"
+        " ON o.canonical_hash = t.canonical_hash AND o.tx_id <> t.tx_id"
+        " WHERE t.tx_id = ?1 AND t.resolution IS NULL AND o.key_collides = 0"
+        " AND iif(o.chain = t.chain, o.log_index <> t.log_index,"
+        "  length(o.canonical_hash) = 64"
+        "  AND trim(o.canonical_hash, '0123456789abcdef') = '')"
+        " AND o.amount = t.amount AND may_be_same_recipient(o.to_address,"
+        "  o.user_id, t.to_address, t.user_id)"
+        " AND NOT (o.chain = t.chain AND o.index_stable AND t.index_stable"
+        "  AND NOT o.taken_back AND NOT t.taken_back"
+        "  AND o.block_number IS t.block_number)"
+        " AND (o.state = 'credited' OR (o.state IN ('received', 'unmatched',"
+        "  'awaiting_confirmations') AND (o.resolution IS NOT NULL"
+        "  OR (o.created_at, o.tx_id) < (t.created_at, t.tx_id)))) LIMIT 1";
+    sqlite3_stmt *stmt = sqlite_statement(conn, sql);
+    sqlite_bind(stmt, 1, tx_id);
+    enum celery_status st = sqlite_step_row(conn, stmt, ret, err);
+    if (st == CELERY_OK && *ret)
+        (void)sqlite3_reset(stmt);
+    return st;
+}
+
+static struct amount parse(const char *text)
+{
+    struct amount amount = {0};
+    if (amount_parse_signed((struct celery_str){text, strlen(text)}, &amount)
+        != CELERY_OK)
+        amount.units = 0; /* the ledger holds no such text */
+    return amount;
+}
+
+/* Would the balance be more than an amount can be? */
+static enum celery_status overflows(struct sqlite_conn *conn,
+                                    const struct ledger_row *row, bool *ret,
+                                    struct celery_error *err)
+{
+    static const char sql[] = "SELECT deposit_balance FROM wallets"
+                              " WHERE user_id = ?1 AND currency = ?2";
+    bool found = false;
+    sqlite3_stmt *stmt = sqlite_statement(conn, sql);
+    sqlite_bind(stmt, 1, row->user_id);
+    sqlite_bind(stmt, 2, row->currency);
+    enum celery_status st = sqlite_step_row(conn, stmt, &found, err);
+    if (st != CELERY_OK || !found)
+        return st;
+    struct amount sum;
+    *ret = !amount_add(parse(sqlite_text(stmt, 0)), parse(row->amount), &sum);
+    (void)sqlite3_reset(stmt);
+    return CELERY_OK;
+}
+
+static enum celery_status find_why(struct sqlite_conn *conn,
+                                   struct open_row *open,
+                                   struct celery_error *err)
+{
+    bool fenced = false;
+    bool over = false;
+    enum celery_status st = is_fenced(conn, open->row.tx_id, &fenced, err);
+    if (st == CELERY_OK && open->row.user_id != NULL)
+        st = overflows(conn, &open->row, &over, err);
+    if (fenced)
+        open->why = "possible_duplicate";
+    else if (over)
+        open->why = "the balance would be too large";
+    return st;
+}
+
 static enum ledger_state judge(const struct open_row *open,
                                enum ledger_state state)
 {
     if (state != LEDGER_RECEIVED && state != LEDGER_AWAITING_CONFIRMATIONS
         && state != LEDGER_UNMATCHED)
         return state;
+    if (open->why != NULL)
+        return LEDGER_CONFLICT;
     if (open->row.confirmations < open->row.confirmations_required)
         return LEDGER_AWAITING_CONFIRMATIONS;
     return open->user_known ? LEDGER_CREDITED : LEDGER_UNMATCHED;
@@ -112,16 +190,18 @@ static enum celery_status credit(struct sqlite_conn *conn,
 }
 
 static enum celery_status set_state(struct sqlite_conn *conn, const char *tx_id,
-                                    enum ledger_state state,
+                                    enum ledger_state state, const char *why,
                                     struct celery_error *err)
 {
     static const char sql[] =
         "UPDATE transactions SET state = ?2, started_at = COALESCE(started_at,"
-        " ?3), processed_at = iif(?2 = 'credited', ?3, NULL) WHERE tx_id = ?1";
+        " ?3), processed_at = iif(?2 = 'credited', ?3, NULL),"
+        " conflict_reason = COALESCE(?4, conflict_reason) WHERE tx_id = ?1";
     sqlite3_stmt *stmt = sqlite_statement(conn, sql);
     sqlite_bind(stmt, 1, tx_id);
     sqlite_bind(stmt, 2, ledger_state_name(state));
     sqlite_bind_number(stmt, 3, clock_wall_us());
+    sqlite_bind(stmt, 4, why);
     return sqlite_step_done(conn, stmt, err);
 }
 
@@ -134,11 +214,13 @@ static enum celery_status settle_open(struct sqlite_conn *conn,
     enum celery_status st = CELERY_OK;
     if (row->user_id != NULL)
         st = user_exists(conn, row->user_id, &open->user_known, err);
+    if (st == CELERY_OK)
+        st = find_why(conn, open, err);
     enum ledger_state next = judge(open, ret->state);
     if (st == CELERY_OK && next == LEDGER_CREDITED)
         st = credit(conn, row, err);
     if (st == CELERY_OK && (next != ret->state || row->started_us == 0))
-        st = set_state(conn, row->tx_id, next, err);
+        st = set_state(conn, row->tx_id, next, open->why, err);
     if (st == CELERY_OK) {
         ret->credited_now = next == LEDGER_CREDITED;
         ret->waited = ret->state != LEDGER_RECEIVED;

@@ -15,13 +15,40 @@ RETURNS text LANGUAGE sql IMMUTABLE AS $$
                 ELSE p_hash END
 $$;
 
--- Two addresses that are told may be one: equal but for case, or one in
--- hexadecimal digits and one in another form. What is not told may be anything.
-CREATE FUNCTION may_be_same_address(a text, b text)
+-- Batches that tell of one hash, or settle it, come one after the other. A hash is
+-- the same on every chain: a chain may have been renamed.
+CREATE FUNCTION tx_lock(p_hash text)
+RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended(tx_hash_key(p_hash), 0)
+$$;
+
+-- Equal, hexadecimal digits but for case and 0x; NULL where one is not told.
+CREATE FUNCTION same_address(a text, b text)
 RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-    SELECT COALESCE(lower(a) = lower(b)
-                    OR (a ~ '^(0[xX])?[0-9a-fA-F]+$')
-                       <> (b ~ '^(0[xX])?[0-9a-fA-F]+$'), true)
+    SELECT a = b OR (a ~ '^(0[xX])?[0-9a-fA-F]+$'
+                     AND lower(regexp_replace(a, '^0[xX]', ''))
+                         = lower(regexp_replace(b, '^0[xX]', '')))
+$$;
+
+-- Addresses of different forms may be one recipient (cashaddr and base58, base58
+-- and hexadecimal), and so may texts that differ in case: other ones of the same
+-- form are not.
+CREATE FUNCTION address_form(a text)
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN a ~ '^(0[xX])?[0-9a-fA-F]+$' THEN '0x'
+                ELSE lower(left(a, 1)) END
+$$;
+
+-- An address decides, where both are told; else the user. What is not told may be
+-- the same.
+CREATE FUNCTION may_be_same_recipient(a_address text, a_user uuid,
+                                      b_address text, b_user uuid)
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN a_address IS NOT NULL AND b_address IS NOT NULL
+                THEN same_address(a_address, b_address)
+                     OR lower(a_address) = lower(b_address)
+                     OR address_form(a_address) <> address_form(b_address)
+                ELSE COALESCE(a_user = b_user, true) END
 $$;
 
 -- One rewriting of the table, which makes its indexes anew as well: the one that
@@ -35,6 +62,8 @@ ALTER TABLE transactions
     ADD COLUMN key_collides boolean NOT NULL DEFAULT false,
     -- NULL: a row from before, whose index 0 may mean that none was given.
     ADD COLUMN index_known boolean,
+    -- It was told without an index first, and has taken one over since.
+    ADD COLUMN index_adopted boolean NOT NULL DEFAULT false,
     ADD COLUMN index_stable boolean NOT NULL DEFAULT false,
     ADD COLUMN taken_back boolean NOT NULL DEFAULT false,
     ADD COLUMN resolution text, -- what a human said of a conflict
@@ -97,23 +126,30 @@ CREATE TABLE inbox (
 CREATE INDEX idx_inbox_received ON inbox USING brin (received_at);
 CREATE INDEX idx_inbox_open ON inbox (received_at) WHERE outcome <> 'stored';
 
--- Is a transfer of that hash, recipient and amount known under another index?
--- What is not told (an address, a user) may be the same. A source's stable
--- indexes are transfers of their own, but in one block only: one that was taken
--- back comes again under another index.
+-- How much of a webhook was taken.
+CREATE FUNCTION outcome_rank(p_outcome text)
+RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE p_outcome WHEN 'stored' THEN 2 WHEN 'partial' THEN 1 ELSE 0 END
+$$;
+
+-- Is a transfer of that hash, recipient and amount known under another index, or
+-- on another chain? A source's stable indexes are transfers of their own, but in
+-- one block only: one that was taken back comes again under another index.
 CREATE FUNCTION is_possible_duplicate(
     p_chain text, p_hash text, p_index integer, p_amount numeric,
     p_address text, p_user uuid, p_stable boolean, p_block bigint)
 RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
         SELECT 1 FROM transactions t
-         WHERE t.chain = p_chain AND t.canonical_hash = tx_hash_key(p_hash)
-           AND NOT t.key_collides AND t.log_index <> p_index
+         WHERE t.canonical_hash = tx_hash_key(p_hash) AND NOT t.key_collides
+           AND CASE WHEN t.chain = p_chain
+                    THEN t.log_index <> p_index OR p_index < 0
+                    ELSE t.canonical_hash ~ '^[0-9a-f]{64}$' END
            AND t.amount = p_amount
-           AND may_be_same_address(t.to_address, p_address)
-           AND COALESCE(t.user_id = p_user, true)
-           AND NOT (t.index_stable AND p_stable AND NOT t.taken_back
-                    AND COALESCE(t.block_number = p_block, true))
+           AND may_be_same_recipient(t.to_address, t.user_id, p_address, p_user)
+           AND NOT (t.chain = p_chain AND t.index_stable AND p_stable
+                    AND NOT t.taken_back
+                    AND t.block_number IS NOT DISTINCT FROM p_block)
            AND t.state NOT IN ('rejected', 'reversed'))
 $$;
 
@@ -144,6 +180,12 @@ DECLARE
     added bigint;
     w record;
 BEGIN
+    -- Bodies of one event come one after the other.
+    PERFORM pg_advisory_xact_lock(k.lock)
+      FROM (SELECT DISTINCT hashtextextended(
+                       i.source || encode(i.key, 'hex'), 1) AS lock
+              FROM unnest(w_source, w_key) AS i (source, key)
+             WHERE substr(i.key, 1, 3) = 'id:'::bytea ORDER BY 1) AS k;
     INSERT INTO inbox (id, source, key, digest, event_id, request_id, headers,
                        body, outcome, error, field, tx_ids)
     SELECT i.id, i.source, i.key, i.digest, i.event_id, i.request_id,
@@ -178,40 +220,66 @@ BEGIN
         id := w.known_id;
         IF w.known_digest = w.digest THEN
             result := 'repeated';
-            -- What was not understood then may be now.
+            -- What was not understood then may be now; what was taken stays so.
             UPDATE inbox b
                SET seen = b.seen + 1, last_seen_at = now(),
-                   outcome = CASE WHEN b.outcome = 'stored' THEN b.outcome
+                   outcome = CASE WHEN n.stays THEN b.outcome
                                   ELSE w.outcome END,
-                   error = CASE WHEN b.outcome = 'stored' THEN b.error
-                                ELSE w.error END,
-                   field = CASE WHEN b.outcome = 'stored' THEN b.field
-                                ELSE w.field END
+                   error = CASE WHEN n.stays THEN b.error ELSE w.error END,
+                   field = CASE WHEN n.stays THEN b.field ELSE w.field END
+              FROM (SELECT outcome_rank(w.known_outcome)
+                           > outcome_rank(w.outcome)
+                           OR w.known_outcome = 'stored' AS stays) AS n
              WHERE b.id = w.known_id;
-        ELSIF w.known_outcome IN ('ignored', 'refused') THEN
+        ELSIF w.known_outcome IN ('ignored', 'refused')
+              AND w.outcome IN ('ignored', 'refused') THEN
+            -- Nothing was taken of either: both are kept.
+            INSERT INTO inbox AS b (id, source, key, digest, event_id,
+                request_id, headers, body, outcome, error, field)
+            VALUES (w.given_id, w.source, 'over:'::bytea || w.digest, w.digest,
+                    w.event_id, w.request_id, w.headers, w.body, w.outcome,
+                    w.error, w.field)
+            ON CONFLICT ON CONSTRAINT uq_inbox_key
+            DO UPDATE SET seen = b.seen + 1, last_seen_at = now()
+            RETURNING b.id INTO id;
+            CONTINUE WHEN id = w.given_id;
+            result := 'repeated';
+        ELSE
             -- Nothing was taken of the first: this one stands for the event.
-            UPDATE inbox b SET key = uuid_send(gen_random_uuid())
-             WHERE b.id = w.known_id;
+            UPDATE inbox b
+               SET key = 'over:'::bytea || b.digest || uuid_send(b.id)
+             WHERE b.id = w.known_id AND b.key = w.key
+               AND w.known_outcome IN ('ignored', 'refused');
             INSERT INTO inbox (id, source, key, digest, event_id, request_id,
                                headers, body, outcome, error, field, tx_ids)
             VALUES (w.given_id, w.source, w.key, w.digest, w.event_id,
                     w.request_id, w.headers, w.body, w.outcome, w.error,
-                    w.field, d_id[w.first:w.first + w.count - 1]);
-            CONTINUE;
-        ELSE
+                    w.field, d_id[w.first:w.first + w.count - 1])
+            ON CONFLICT ON CONSTRAINT uq_inbox_key DO NOTHING;
+            CONTINUE WHEN FOUND;
+            -- Something was, of the first or of another one in this batch.
             result := 'reused';
-            INSERT INTO inbox AS b (id, source, key, digest, event_id,
-                request_id, headers, body, outcome, error)
-            VALUES (w.given_id, w.source, 'used:'::bytea || w.digest,
-                    w.digest, w.event_id, w.request_id, w.headers, w.body,
-                    'refused', 'the event id was used with another body')
-            ON CONFLICT ON CONSTRAINT uq_inbox_key
-            DO UPDATE SET seen = b.seen + 1, last_seen_at = now()
-            RETURNING b.id INTO id;
+            id := keep_reused(w.given_id, w.source, w.digest, w.event_id,
+                              w.request_id, w.headers, w.body);
         END IF;
         RETURN NEXT;
     END LOOP;
 END $$;
+
+-- The body that came under a used id is kept, under a key of its own.
+CREATE FUNCTION keep_reused(p_id uuid, p_source text, p_digest bytea,
+                            p_event_id text, p_request_id text, p_headers text,
+                            p_body bytea)
+RETURNS uuid LANGUAGE sql AS $$
+    INSERT INTO inbox AS b (id, source, key, digest, event_id, request_id,
+                            headers, body, outcome, error)
+    VALUES (p_id, p_source, 'used:'::bytea || p_digest, p_digest, p_event_id,
+            p_request_id, p_headers, p_body, 'refused',
+            'the event id was used with another body')
+    ON CONFLICT ON CONSTRAINT uq_inbox_key
+    DO UPDATE SET seen = b.seen + 1, last_seen_at = now()
+    RETURNING b.id
+$$;
 
 -- One batch: the webhooks w_* and the deposits d_* that they announce, those of
 -- one webhook side by side (w_first, w_count; d_webhook is 1, 2, ... or 0). The
@@ -257,6 +325,10 @@ BEGIN
         END LOOP;
     END IF;
 
+    PERFORM pg_advisory_xact_lock(k.lock)
+      FROM (SELECT DISTINCT tx_lock(u.hash) AS lock
+              FROM unnest(d_hash) AS u (hash) ORDER BY 1) AS k;
+
     -- What nobody has told of yet, which is nearly all, at once.
     WITH added AS (
         INSERT INTO transactions AS t (tx_id, chain, tx_hash, log_index,
@@ -270,8 +342,8 @@ BEGIN
                i.user_id, i.confirmations, i.required, i.block, i.address,
                i.status, i.reason, i.metadata, i.trace, box[i.webhook]
           FROM (SELECT *, row_number() OVER (
-                              PARTITION BY u.chain, tx_hash_key(u.hash)
-                              ORDER BY u.index, u.ord) AS nth
+                              PARTITION BY tx_hash_key(u.hash)
+                              ORDER BY u.ord) AS nth
                   FROM unnest(d_webhook, d_id, d_chain, d_hash, d_index,
                               d_stable, d_amount, d_currency, d_user,
                               d_confirmations, d_required, d_block, d_address,
@@ -284,10 +356,8 @@ BEGIN
                ) AS i
          WHERE i.nth = 1 AND i.webhook <> ALL (reused)
            AND NOT EXISTS (SELECT 1 FROM transactions o
-                            WHERE o.chain = i.chain
-                              AND o.canonical_hash = tx_hash_key(i.hash)
+                            WHERE o.canonical_hash = tx_hash_key(i.hash)
                               AND NOT o.key_collides)
-         ORDER BY i.chain, tx_hash_key(i.hash)
         ON CONFLICT DO NOTHING
         RETURNING t.tx_id
     )
@@ -303,6 +373,12 @@ BEGIN
         RETURN;
     END IF;
 
+    -- Rows are locked in the order of their ids, here as in a settlement.
+    PERFORM 1 FROM transactions t
+      JOIN (SELECT DISTINCT tx_hash_key(u.hash) AS key
+              FROM unnest(d_hash) AS u (hash)) AS k
+           ON k.key = t.canonical_hash
+     ORDER BY t.tx_id FOR UPDATE OF t;
     -- The rest one by one: each may depend on the one before.
     FOR d IN
         SELECT * FROM unnest(d_webhook, d_id, d_chain, d_hash, d_index,
@@ -315,14 +391,15 @@ BEGIN
                             address, status, reason, back, metadata, trace,
                             ord)
          WHERE i.webhook <> ALL (reused) AND i.id <> ALL (fresh)
-         ORDER BY i.chain, tx_hash_key(i.hash), i.index, i.ord
+         ORDER BY i.ord
     LOOP
         SELECT * INTO known FROM ingest_known(d.chain, d.hash, d.index,
                                               d.address);
         IF known.tx_id IS NULL THEN
             SELECT * INTO known
               FROM ingest_adopt(d.chain, d.hash, d.index, d.stable,
-                                d.amount::numeric, d.address, d.user_id);
+                                d.amount::numeric, d.currency, d.address,
+                                d.user_id);
         END IF;
         IF known.tx_id IS NULL THEN
             why := d.reason;
@@ -373,8 +450,8 @@ BEGIN
         traceparent := known.traceparent;
         SELECT * INTO result, state, publish, detail
           FROM ingest_again(known.tx_id, d.amount::numeric, d.currency,
-                            d.user_id, d.confirmations, d.required, d.address,
-                            d.reason, d.back);
+                            d.user_id, d.confirmations, d.required, d.block,
+                            d.address, d.reason, d.back);
         IF known.tx_id = d.id THEN
             result := 'new'; -- from a try whose answer was lost
         END IF;
@@ -382,7 +459,11 @@ BEGIN
     END LOOP;
 
     -- Which deposits a webhook told of, where they were not all its own.
-    UPDATE inbox b SET tx_ids = n.ids
+    UPDATE inbox b SET tx_ids = n.ids || ARRAY(
+               SELECT u.id FROM unnest(b.tx_ids) WITH ORDINALITY AS u (id, ord)
+                WHERE u.id <> ALL (n.ids)
+                  AND EXISTS (SELECT 1 FROM transactions k WHERE k.tx_id = u.id)
+                ORDER BY u.ord)
       FROM (SELECT box[i.webhook] AS inbox_id,
                    array_agg(t.tx_id ORDER BY i.ord) AS ids
               FROM unnest(d_webhook, d_chain, d_hash, d_index, d_address)
@@ -396,8 +477,8 @@ BEGIN
 END $$;
 
 -- The row of a key, locked. An index that is not told is below 0, one number for
--- each address that is another's for sure; it is also that of an old row which
--- may not have been told one.
+-- each address; it is also that of a row that was told without one first, and of
+-- an old row which may not have been told one.
 CREATE FUNCTION ingest_known(p_chain text, p_hash text, p_index integer,
                              p_address text)
 RETURNS TABLE (tx_id uuid, traceparent text)
@@ -407,11 +488,11 @@ LANGUAGE sql AS $$
        AND NOT t.key_collides
        AND (t.log_index = p_index AND p_index >= 0
             OR (p_index < 0
-                AND (t.log_index < 0
+                AND (t.log_index < 0 OR t.index_adopted
                      OR (t.log_index = 0 AND t.index_known IS NULL))
-                AND may_be_same_address(t.to_address, p_address)))
-     ORDER BY lower(t.to_address) = lower(p_address) DESC NULLS LAST,
-              t.log_index DESC LIMIT 1
+                AND COALESCE(same_address(t.to_address, p_address), true)))
+     ORDER BY same_address(t.to_address, p_address) DESC NULLS LAST,
+              t.index_adopted, t.log_index DESC LIMIT 1
        FOR UPDATE
 $$;
 
@@ -419,23 +500,25 @@ $$;
 -- that still waits for confirmations then takes the index over.
 CREATE FUNCTION ingest_adopt(p_chain text, p_hash text, p_index integer,
                              p_stable boolean, p_amount numeric,
-                             p_address text, p_user uuid)
+                             p_currency text, p_address text, p_user uuid)
 RETURNS TABLE (tx_id uuid, traceparent text)
 LANGUAGE sql AS $$
     UPDATE transactions t
-       SET log_index = p_index, index_known = true, index_stable = p_stable
+       SET log_index = p_index, index_known = true, index_adopted = true,
+           index_stable = p_stable
      WHERE p_index >= 0
        AND t.tx_id = (
             SELECT CASE WHEN count(*) = 1 THEN (array_agg(o.tx_id))[1] END
               FROM transactions o
              WHERE o.chain = p_chain
                AND o.canonical_hash = tx_hash_key(p_hash)
-               AND NOT o.key_collides AND o.log_index < 0)
+               AND NOT o.key_collides AND o.log_index < 0
+               AND o.amount = p_amount AND o.currency = p_currency
+               AND may_be_same_recipient(o.to_address, o.user_id, p_address,
+                                         p_user)
+               AND o.state NOT IN ('rejected', 'reversed'))
        AND t.state IN ('received', 'awaiting_confirmations')
        AND t.confirmations < t.confirmations_required
-       AND t.amount = p_amount
-       AND may_be_same_address(t.to_address, p_address)
-       AND COALESCE(t.user_id = p_user, true)
     RETURNING t.tx_id, t.traceparent
 $$;
 
@@ -443,8 +526,8 @@ $$;
 -- currency or user; what contradicts it is recorded once.
 CREATE FUNCTION ingest_again(
     p_tx_id uuid, p_amount numeric, p_currency text, p_user uuid,
-    p_confirmations bigint, p_required bigint, p_address text, p_reason text,
-    p_back boolean)
+    p_confirmations bigint, p_required bigint, p_block bigint, p_address text,
+    p_reason text, p_back boolean)
 RETURNS TABLE (result text, state text, publish boolean, detail text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -510,12 +593,14 @@ BEGIN
                               THEN COALESCE(t.user_id, p_user)
                               ELSE t.user_id END,
                to_address = COALESCE(t.to_address, p_address),
+               block_number = COALESCE(t.block_number, p_block),
                next_enqueue_at = CASE WHEN publish AND t.state <> 'received'
                                       THEN now() ELSE t.next_enqueue_at END
          WHERE t.tx_id = k.tx_id
            AND (told > t.confirmations OR publish
                 OR (t.user_id IS NULL AND p_user IS NOT NULL)
-                OR (t.to_address IS NULL AND p_address IS NOT NULL));
+                OR (t.to_address IS NULL AND p_address IS NOT NULL)
+                OR (t.block_number IS NULL AND p_block IS NOT NULL));
     END IF;
     RETURN NEXT;
 END $$;
@@ -551,9 +636,9 @@ BEGIN
      WHERE t.tx_id = p_tx_id[i] AND t.raw_body IS NULL;
 END $$;
 
--- A human's word on a conflict: 'credit' lets it be settled as any other,
--- 'reject' ends it. Not known: there is no such deposit; not resolved: it is in
--- another state, or has no amount to credit.
+-- A human's word: 'credit' lets a conflict be settled as any other, 'reject' ends
+-- it, or any other deposit that is not credited yet. Not known: there is no such
+-- deposit; not resolved: it is in another state, or has no amount to credit.
 CREATE FUNCTION resolve_deposit(p_tx_id uuid, p_credit boolean, p_reason text,
                                 p_actor text)
 RETURNS TABLE (known boolean, resolved boolean, state text, amount numeric)
@@ -564,8 +649,10 @@ DECLARE
 BEGIN
     SELECT * INTO k FROM transactions t WHERE t.tx_id = p_tx_id FOR UPDATE;
     known := k.tx_id IS NOT NULL;
-    resolved := known AND k.state = 'conflict'
-                AND NOT (p_credit AND k.amount = 0);
+    resolved := known AND NOT (p_credit AND k.amount = 0)
+                AND (k.state = 'conflict'
+                     OR (NOT p_credit AND k.state IN
+                         ('received', 'awaiting_confirmations', 'unmatched')));
     state := k.state;
     amount := k.amount;
     IF resolved THEN
@@ -585,26 +672,26 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- The settings keep a plan that was made while a table was small from reading
--- all of it later.
-CREATE FUNCTION lock_siblings(ids uuid[])
+-- As before, with the rows locked in the order of their ids. The settings keep a
+-- plan that was made while a table was small from reading all of it later.
+CREATE OR REPLACE FUNCTION mark_enqueued(ids uuid[], first_s double precision,
+                                         cap_s double precision)
 RETURNS void LANGUAGE plpgsql SET jit = off SET enable_seqscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
     PERFORM 1 FROM transactions t
-      JOIN transactions o ON o.chain = t.chain
-                         AND o.canonical_hash = t.canonical_hash
-                         AND NOT o.key_collides AND o.tx_id <> t.tx_id
-     WHERE t.tx_id = ANY (ids) ORDER BY o.tx_id FOR UPDATE OF o;
+     WHERE t.tx_id = ANY (ids) ORDER BY t.tx_id FOR UPDATE;
+    UPDATE transactions t
+       SET enqueued_at = clock_timestamp(),
+           enqueue_count = t.enqueue_count + 1,
+           next_enqueue_at = clock_timestamp()
+                             + enqueue_pause(t.enqueue_count, first_s, cap_s)
+     WHERE t.tx_id = ANY (ids);
 END $$;
 
-ALTER FUNCTION mark_enqueued(uuid[], double precision, double precision)
-    SET jit = off SET enable_seqscan = off SET enable_hashjoin = off
-    SET enable_mergejoin = off;
-
--- As before, with a fence behind is_possible_duplicate(): batches that ran at
--- once have not seen each other's rows. Of two that may be one, the one that is
--- credited or older is the deposit.
+-- As before, with a fence behind is_possible_duplicate(): a human may have
+-- credited the other one meanwhile. And a balance that its column cannot hold is
+-- no reason to try again for ever.
 CREATE OR REPLACE FUNCTION settle_deposits_told(ids uuid[])
 RETURNS TABLE (tx_id uuid, state text, credited_now boolean, tx_hash text,
                created_at timestamptz, enqueued_at timestamptz,
@@ -612,50 +699,65 @@ RETURNS TABLE (tx_id uuid, state text, credited_now boolean, tx_hash text,
 LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
+    -- Two transfers that may be one are settled one after the other.
+    PERFORM pg_advisory_xact_lock(k.lock)
+      FROM (SELECT DISTINCT tx_lock(t.tx_hash) AS lock FROM transactions t
+             WHERE t.tx_id = ANY (ids) ORDER BY 1) AS k;
     PERFORM 1 FROM transactions t
      WHERE t.tx_id = ANY (ids) ORDER BY t.tx_id FOR UPDATE;
-    -- Other transfers of the same hash: two that may be one are settled one
-    -- after the other.
-    PERFORM lock_siblings(ids);
 
     RETURN QUERY
-    WITH judged AS (
+    WITH seen AS (
         SELECT t.tx_id, t.user_id, t.currency, t.amount, t.tx_hash,
-               t.confirmations, t.created_at, t.enqueued_at,
-               t.state AS old_state,
+               t.confirmations, t.confirmations_required, t.created_at,
+               t.enqueued_at, t.state AS old_state,
                CASE WHEN t.state NOT IN
                          ('received', 'awaiting_confirmations', 'unmatched')
-                    THEN t.state
+                    THEN NULL
                     WHEN t.resolution IS NULL AND EXISTS (
                         SELECT 1 FROM transactions o
-                         WHERE o.chain = t.chain
-                           AND o.canonical_hash = t.canonical_hash
+                         WHERE o.canonical_hash = t.canonical_hash
                            AND NOT o.key_collides
-                           AND o.log_index <> t.log_index
+                           AND CASE WHEN o.chain = t.chain
+                                    THEN o.log_index <> t.log_index
+                                    ELSE o.canonical_hash
+                                         ~ '^[0-9a-f]{64}$' END
                            AND o.amount = t.amount
-                           AND may_be_same_address(o.to_address,
-                                                   t.to_address)
-                           AND COALESCE(o.user_id = t.user_id, true)
-                           AND NOT (o.index_stable AND t.index_stable
+                           AND may_be_same_recipient(o.to_address, o.user_id,
+                                                     t.to_address, t.user_id)
+                           AND NOT (o.chain = t.chain
+                                    AND o.index_stable AND t.index_stable
                                     AND NOT o.taken_back
                                     AND NOT t.taken_back
-                                    AND COALESCE(o.block_number
-                                                 = t.block_number, true))
-                           AND o.resolution IS NULL
+                                    AND o.block_number
+                                        IS NOT DISTINCT FROM t.block_number)
                            AND (o.state = 'credited'
                                 OR (o.state IN ('received', 'unmatched',
                                                 'awaiting_confirmations')
-                                    AND (o.created_at, o.tx_id)
-                                        < (t.created_at, t.tx_id))))
-                    THEN 'conflict'
-                    WHEN t.confirmations < t.confirmations_required
-                    THEN 'awaiting_confirmations'
-                    WHEN NOT EXISTS (SELECT 1 FROM users u
-                                      WHERE u.id = t.user_id)
-                    THEN 'unmatched'
-                    ELSE 'credited' END AS new_state
+                                    AND (o.resolution IS NOT NULL
+                                         OR (o.created_at, o.tx_id)
+                                            < (t.created_at, t.tx_id)))))
+                    THEN 'possible_duplicate'
+                    WHEN t.amount >= 1e15 AND t.amount + COALESCE((
+                        SELECT w.deposit_balance FROM wallets w
+                         WHERE w.user_id = t.user_id
+                           AND w.currency = t.currency), 0) >= 1e20
+                    THEN 'the balance would be too large' END AS why
           FROM transactions t
          WHERE t.tx_id = ANY (ids)
+    ), judged AS (
+        SELECT s.*,
+               CASE WHEN s.old_state NOT IN
+                         ('received', 'awaiting_confirmations', 'unmatched')
+                    THEN s.old_state
+                    WHEN s.why IS NOT NULL THEN 'conflict'
+                    WHEN s.confirmations < s.confirmations_required
+                    THEN 'awaiting_confirmations'
+                    WHEN NOT EXISTS (SELECT 1 FROM users u
+                                      WHERE u.id = s.user_id)
+                    THEN 'unmatched'
+                    ELSE 'credited' END AS new_state
+          FROM seen s
     ), credit AS (
         SELECT * FROM judged
          WHERE new_state = 'credited' AND old_state <> 'credited'
@@ -683,9 +785,7 @@ BEGIN
     ), done AS (
         UPDATE transactions t
            SET state = j.new_state,
-               conflict_reason = CASE WHEN j.new_state = 'conflict'
-                                      THEN 'possible_duplicate'
-                                      ELSE t.conflict_reason END,
+               conflict_reason = COALESCE(j.why, t.conflict_reason),
                started_at = COALESCE(t.started_at, now()),
                processed_at = CASE WHEN j.new_state = 'credited'
                                    THEN clock_timestamp() END

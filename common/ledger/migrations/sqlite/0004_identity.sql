@@ -17,6 +17,8 @@ ALTER TABLE transactions ADD COLUMN canonical_hash TEXT GENERATED ALWAYS AS (
 ALTER TABLE transactions ADD COLUMN key_collides INTEGER NOT NULL DEFAULT 0;
 -- NULL: a row from before, whose index 0 may mean that none was given.
 ALTER TABLE transactions ADD COLUMN index_known INTEGER;
+-- It was told without an index first, and has taken one over since.
+ALTER TABLE transactions ADD COLUMN index_adopted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE transactions ADD COLUMN index_stable INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE transactions ADD COLUMN taken_back INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE transactions ADD COLUMN resolution TEXT;
