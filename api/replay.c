@@ -46,6 +46,14 @@ static bool any_failed(const struct ledger_ingested *deposits, size_t count)
     return false;
 }
 
+/* How much of a webhook was taken. */
+static int taken(enum ledger_outcome outcome)
+{
+    if (outcome == LEDGER_STORED)
+        return 2;
+    return outcome == LEDGER_PARTIAL ? 1 : 0;
+}
+
 static enum celery_status store(struct replay *replay,
                                 struct ledger_webhook *webhook,
                                 enum ledger_outcome before,
@@ -64,8 +72,8 @@ static enum celery_status store(struct replay *replay,
         webhook->outcome = LEDGER_REFUSED;
         webhook->error = "the ledger refused this deposit";
     }
-    /* A webhook that was taken stays so, whatever its source says now. */
-    bool lower = before == LEDGER_STORED && webhook->outcome != LEDGER_STORED;
+    /* What was taken stays so, whatever its source says now. */
+    bool lower = taken(webhook->outcome) < taken(before);
     if (st == CELERY_OK && !lower)
         st = ledger_inbox_replayed(replay->ledger, webhook, deposits, err);
     if (st != CELERY_OK)

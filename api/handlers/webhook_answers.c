@@ -89,14 +89,17 @@ static const char *contradiction(const struct ledger_ingested *stored,
     return ret;
 }
 
-static const char *error_of(const struct ledger_ingested *stored, char *ret,
+static const char *error_of(const struct webhook_kept *kept,
+                            const struct ledger_ingested *stored, char *ret,
                             size_t size)
 {
     if (stored->result == LEDGER_INGEST_DIFFERS)
         return contradiction(stored, ret, size);
-    if (stored->result == LEDGER_INGEST_FAILED)
-        return "the ledger refused this deposit";
-    return NULL;
+    if (stored->result != LEDGER_INGEST_FAILED)
+        return NULL;
+    return kept->answer->result == LEDGER_INBOX_REUSED
+             ? "the event id was used with another body"
+             : "the ledger refused this deposit";
 }
 
 static void put_item(struct celery_json_writer *w,
@@ -112,7 +115,7 @@ static void put_item(struct celery_json_writer *w,
         put_text(w, "tx_id", failed ? NULL : stored->tx_id);
         put_text(w, "state",
                  failed ? "refused" : ledger_state_name(stored->state));
-        put_text(w, "error", error_of(stored, text, sizeof text));
+        put_text(w, "error", error_of(kept, stored, text, sizeof text));
     } else {
         put_text(w, "tx_id", NULL);
         put_text(w, "state",
@@ -211,16 +214,28 @@ static void watch_deposits(const struct webhook_kept *kept,
     }
 }
 
+static bool any_refused(const struct webhook_read *read)
+{
+    for (size_t i = 0; i < read->item_count; i++) {
+        if (read->items[i].result == ITEM_REFUSED)
+            return true;
+    }
+    return false;
+}
+
 static void watch_inbox(const struct webhook_kept *kept, const char *request_id)
 {
     const struct ledger_webhook *webhook = kept->webhook;
-    const char *outcome = ledger_outcome_name(webhook->outcome);
+    /* Refused is what somebody has to look at, also in part. */
+    bool refused = any_refused(kept->read);
+    const char *outcome =
+        refused ? "refused" : ledger_outcome_name(webhook->outcome);
     if (kept->answer->result == LEDGER_INBOX_REPEATED)
         outcome = "repeated";
     else if (kept->answer->result == LEDGER_INBOX_REUSED)
         outcome = "reused";
     METRIC_INC(inbox_total, outcome);
-    if (webhook->outcome != LEDGER_REFUSED
+    if (!refused && webhook->outcome != LEDGER_REFUSED
         && kept->answer->result != LEDGER_INBOX_REUSED)
         return;
     LOG_EVENT(LOG_LEVEL_WARNING, "webhook_kept_refused",

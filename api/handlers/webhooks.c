@@ -161,8 +161,14 @@ static bool check_rate(struct sender *sender,
                        const struct http_request *request,
                        struct http_response *response)
 {
-    if (rate_limit_take(&sender->source->rate, request->client,
-                        clock_monotonic_us()))
+    struct peer_address address;
+    char client[INET6_ADDRSTRLEN] = "";
+    if (peer_address_parse(request->client, strlen(request->client),
+                           &address)) {
+        address = peer_counted_as(&address);
+        peer_address_text(&address, client);
+    }
+    if (rate_limit_take(&sender->source->rate, client, clock_monotonic_us()))
         return true;
     (void)refuse(request, response, 429, NULL,
                  "more webhooks a second than this source may send");

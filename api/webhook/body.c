@@ -46,7 +46,7 @@ static bool parse(struct celery_str body, struct celery_arena *arena,
     static const struct celery_limits limits = {
         .message_bytes = WEBHOOK_BODY_MAX,
         .inflated_bytes = WEBHOOK_BODY_MAX,
-        .elements = 10000,
+        .elements = WEBHOOK_BODY_MAX / 2, /* the bytes bound them */
         .depth = 64,
         .headers = 1000};
     body = without_mark(body);
@@ -138,15 +138,14 @@ void webhook_judge(const struct webhook_read *read, struct webhook_fault *fault,
         if (read->items[i].result == ITEM_REFUSED)
             *fault = read->items[i].fault;
     }
-    webhook->outcome = LEDGER_STORED;
     webhook->error = fault->status != 0 ? fault->error : NULL;
     webhook->field = fault->status != 0 ? fault->field : NULL;
-    if (fault->status != 0)
-        webhook->outcome = LEDGER_REFUSED;
-    else if (read->deposit_count == 0)
-        webhook->outcome = LEDGER_IGNORED;
-    else if (read->deposit_count < read->item_count)
-        webhook->outcome = LEDGER_PARTIAL;
+    if (read->deposit_count > 0)
+        webhook->outcome = read->deposit_count < read->item_count
+                             ? LEDGER_PARTIAL
+                             : LEDGER_STORED;
+    else
+        webhook->outcome = fault->status != 0 ? LEDGER_REFUSED : LEDGER_IGNORED;
     for (size_t i = 0; i < read->item_count && webhook->error == NULL; i++) {
         if (read->items[i].result == ITEM_IGNORED)
             webhook->error = read->items[i].fault.error;
