@@ -320,7 +320,7 @@ def test_a_forged_message_credits_nothing(redis, postgres_server, tmp_path, star
     client.lpush("deposits", *forged_messages(redis, ledger, 3), "not json", "{}", '{"body": 1}')
     wait_for(lambda: len(worker.events("deposit_task_failed")) == 3, "the tasks failed")
     wait_for(lambda: client.llen("deposits.dead") == 3, "the broken ones are dead-lettered")
-    assert client.hlen("unacked") == 0
+    wait_for(lambda: client.hlen("unacked") == 0, "all are settled")
     counts = states(ledger)
     assert counts.pop("balanced") and not any(counts.values())
     assert worker.stop() == 0 and api.stop() == 0
