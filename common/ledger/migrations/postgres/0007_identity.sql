@@ -8,18 +8,27 @@
 -- (common/ledger/chain_kind.c); which rows are one deposit must not change with a
 -- setting.
 CREATE FUNCTION tx_hash_key(p_hash text)
-RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN p_hash ~ '^(0[xX])?[0-9a-fA-F]{64}$'
-                THEN lower(right(p_hash, 64))
-                WHEN p_hash ~ '^0[xX][0-9a-fA-F]+$' THEN lower(p_hash)
-                ELSE p_hash END
+RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    -- One expression without patterns, which the planner puts in place: each row
+    -- is made with it.
+    SELECT CASE
+        WHEN length(p_hash) = 66 AND left(p_hash, 2) IN ('0x', '0X')
+             AND translate(right(p_hash, 64), '0123456789abcdefABCDEF', '') = ''
+        THEN lower(right(p_hash, 64) COLLATE "C")
+        WHEN length(p_hash) = 64
+             AND translate(p_hash, '0123456789abcdefABCDEF', '') = ''
+        THEN lower(p_hash COLLATE "C")
+        WHEN length(p_hash) > 2 AND left(p_hash, 2) IN ('0x', '0X')
+             AND translate(substr(p_hash, 3), '0123456789abcdefABCDEF', '') = ''
+        THEN lower(p_hash COLLATE "C")
+        ELSE p_hash END
 $$;
 
 -- Batches that tell of one hash, or settle it, come one after the other. A hash is
 -- the same on every chain: a chain may have been renamed.
-CREATE FUNCTION tx_lock(p_hash text)
-RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-    SELECT hashtextextended(tx_hash_key(p_hash), 0)
+CREATE FUNCTION tx_lock(p_key text)
+RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended(p_key, 0)
 $$;
 
 -- Equal, hexadecimal digits but for case and 0x; NULL where one is not told.
@@ -303,6 +312,9 @@ SET enable_mergejoin = off AS $$
 DECLARE
     reused integer[] := '{}';
     box uuid[] := w_id; -- the inbox row of each webhook
+    keys text[] := ARRAY(SELECT tx_hash_key(u.hash)
+                           FROM unnest(d_hash) WITH ORDINALITY AS u (hash, ord)
+                          ORDER BY u.ord);
     fresh uuid[];
     known record;
     w record;
@@ -326,8 +338,8 @@ BEGIN
     END IF;
 
     PERFORM pg_advisory_xact_lock(k.lock)
-      FROM (SELECT DISTINCT tx_lock(u.hash) AS lock
-              FROM unnest(d_hash) AS u (hash) ORDER BY 1) AS k;
+      FROM (SELECT DISTINCT tx_lock(u.key) AS lock
+              FROM unnest(keys) AS u (key) ORDER BY 1) AS k;
 
     -- What nobody has told of yet, which is nearly all, at once.
     WITH added AS (
@@ -342,21 +354,21 @@ BEGIN
                i.user_id, i.confirmations, i.required, i.block, i.address,
                i.status, i.reason, i.metadata, i.trace, box[i.webhook]
           FROM (SELECT *, row_number() OVER (
-                              PARTITION BY tx_hash_key(u.hash)
+                              PARTITION BY tx_lock(u.key)
                               ORDER BY u.ord) AS nth
-                  FROM unnest(d_webhook, d_id, d_chain, d_hash, d_index,
+                  FROM unnest(d_webhook, d_id, d_chain, d_hash, keys, d_index,
                               d_stable, d_amount, d_currency, d_user,
                               d_confirmations, d_required, d_block, d_address,
                               d_status, d_reason, d_back, d_metadata, d_trace)
                        WITH ORDINALITY
-                       AS u (webhook, id, chain, hash, index, stable, amount,
-                             currency, user_id, confirmations, required, block,
-                             address, status, reason, back, metadata, trace,
-                             ord)
+                       AS u (webhook, id, chain, hash, key, index, stable,
+                             amount, currency, user_id, confirmations, required,
+                             block, address, status, reason, back, metadata,
+                             trace, ord)
                ) AS i
          WHERE i.nth = 1 AND i.webhook <> ALL (reused)
            AND NOT EXISTS (SELECT 1 FROM transactions o
-                            WHERE o.canonical_hash = tx_hash_key(i.hash)
+                            WHERE o.canonical_hash = i.key
                               AND NOT o.key_collides)
         ON CONFLICT DO NOTHING
         RETURNING t.tx_id
@@ -375,8 +387,7 @@ BEGIN
 
     -- Rows are locked in the order of their ids, here as in a settlement.
     PERFORM 1 FROM transactions t
-      JOIN (SELECT DISTINCT tx_hash_key(u.hash) AS key
-              FROM unnest(d_hash) AS u (hash)) AS k
+      JOIN (SELECT DISTINCT u.key FROM unnest(keys) AS u (key)) AS k
            ON k.key = t.canonical_hash
      ORDER BY t.tx_id FOR UPDATE OF t;
     -- The rest one by one: each may depend on the one before.
@@ -701,7 +712,8 @@ LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
 BEGIN
     -- Two transfers that may be one are settled one after the other.
     PERFORM pg_advisory_xact_lock(k.lock)
-      FROM (SELECT DISTINCT tx_lock(t.tx_hash) AS lock FROM transactions t
+      FROM (SELECT DISTINCT tx_lock(t.canonical_hash) AS lock
+              FROM transactions t
              WHERE t.tx_id = ANY (ids) ORDER BY 1) AS k;
     PERFORM 1 FROM transactions t
      WHERE t.tx_id = ANY (ids) ORDER BY t.tx_id FOR UPDATE;
